@@ -1,0 +1,3 @@
+//! The scenario benchmark.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `reside` command.
+
+fn main() {}
