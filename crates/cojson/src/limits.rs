@@ -1,0 +1,25 @@
+//! Bounds on what is accepted from outside and on what is written. Everything that grows has one.
+
+/// Longest plaintext of one transaction that is created; a format rule.
+pub const MAX_CREATED_TRANSACTION_BYTES: usize = 1024 * 1024;
+
+/// Longest transaction accepted: the longest created one in base64, with room for its meta.
+pub const MAX_RECEIVED_TRANSACTION_BYTES: usize = 4 * MAX_CREATED_TRANSACTION_BYTES;
+
+/// A session gets a checkpoint (a kept signature) after this many bytes of transactions; a format rule.
+pub const CHECKPOINT_BYTES: usize = 100 * 1024;
+
+/// Longest stable text of a header.
+pub const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Most sessions one CoValue may have.
+pub const MAX_SESSIONS: usize = 50_000;
+
+/// Most transactions of one session in one message.
+pub const MAX_BATCH_TRANSACTIONS: usize = 100_000;
+
+/// How far ahead of our clock a received transaction may be dated, unless set otherwise: five minutes.
+pub const DEFAULT_MAX_FUTURE_MILLIS: u64 = 5 * 60 * 1000;
+
+/// Most values in one `reconcile` message.
+pub const MAX_RECONCILE_VALUES: usize = 10_000;

@@ -1,0 +1,279 @@
+//! All CoValues a node holds, and the door through which received transactions enter them.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::header::{Header, Kind};
+use crate::ids::{Author, CoId, SessionId, Signature, SignerId};
+use crate::limits::DEFAULT_MAX_FUTURE_MILLIS;
+use crate::log::{AppendError, Appended, CoValueLog};
+use crate::transaction::{Timestamp, Transaction};
+
+/// The member of a transaction's meta that ties a session to its place; see [`place_meta`].
+const PLACE: &str = "place";
+
+/// Why received transactions are refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReceiveError {
+    /// The value's header isn't here.
+    #[error("{0} is not loaded")]
+    UnknownValue(CoId),
+    /// The author's account is needed to verify and isn't here.
+    #[error("the author's account {0} is not loaded")]
+    UnknownAccount(CoId),
+    /// The author is no account.
+    #[error("{0} is not an account")]
+    NotAnAccount(CoId),
+    /// Dated further ahead than our clock allows.
+    #[error("dated {0}, too far in the future")]
+    FromTheFuture(Timestamp),
+    /// The transactions belong to another session, value, or both.
+    #[error("a copy of the log of {session} in {id}")]
+    Copied {
+        /// Where they belong.
+        id: CoId,
+        /// Where they belong.
+        session: SessionId,
+    },
+    /// The log refuses them.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// A map of CoValues by id.
+#[derive(Debug)]
+pub struct Values {
+    logs: HashMap<CoId, CoValueLog>,
+    /// Where each beginning of a session in clear was first seen.
+    origins: HashMap<Beginning, (CoId, SessionId)>,
+    max_future_millis: u64,
+}
+
+/// Author and hash of what a session begins with.
+type Beginning = (Author, [u8; 32]);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self {
+            logs: HashMap::new(),
+            origins: HashMap::new(),
+            max_future_millis: DEFAULT_MAX_FUTURE_MILLIS,
+        }
+    }
+}
+
+impl Values {
+    /// How far ahead of the clock a received transaction may be dated.
+    pub fn set_max_future_millis(&mut self, millis: u64) {
+        self.max_future_millis = millis;
+    }
+
+    /// The log of `id`.
+    pub fn get(&self, id: &CoId) -> Option<&CoValueLog> {
+        self.logs.get(id)
+    }
+
+    /// The log of `id`, to append to. Received transactions go through [`Values::receive`].
+    pub fn get_mut(&mut self, id: &CoId) -> Option<&mut CoValueLog> {
+        self.logs.get_mut(id)
+    }
+
+    /// Whether the header of `id` is here.
+    pub fn contains(&self, id: &CoId) -> bool {
+        self.logs.contains_key(id)
+    }
+
+    /// All logs, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &CoValueLog> {
+        self.logs.values()
+    }
+
+    /// Makes a CoValue known by its header; one that is here already stays.
+    pub fn insert(&mut self, header: Header) -> &mut CoValueLog {
+        self.logs
+            .entry(header.id().clone())
+            .or_insert_with(|| CoValueLog::new(header))
+    }
+
+    /// Adds a log from our own storage. One that is here already stays, as it can only be newer.
+    pub fn insert_log(&mut self, log: CoValueLog) {
+        if self.logs.contains_key(log.id()) {
+            return;
+        }
+        for (session, content) in log.sessions() {
+            if let Some(beginning) = beginning(log.header(), session, content.transactions()) {
+                self.origins
+                    .entry(beginning)
+                    .or_insert_with(|| (log.id().clone(), session.clone()));
+            }
+        }
+        self.logs.insert(log.id().clone(), log);
+    }
+
+    /// Forgets a CoValue; storage may still have it.
+    pub fn remove(&mut self, id: &CoId) -> Option<CoValueLog> {
+        let log = self.logs.remove(id)?;
+        for (session, content) in log.sessions() {
+            if let Some(beginning) = beginning(log.header(), session, content.transactions())
+                && self
+                    .origins
+                    .get(&beginning)
+                    .is_some_and(|(origin, _)| origin == id)
+            {
+                self.origins.remove(&beginning);
+            }
+        }
+        Some(log)
+    }
+
+    /// The key that `author` signs with; `None` until the author's account is here.
+    pub fn signer_of(&self, author: &Author) -> Option<SignerId> {
+        self.find_signer(author).ok()
+    }
+
+    fn find_signer(&self, author: &Author) -> Result<SignerId, ReceiveError> {
+        match author {
+            Author::Agent(agent) => Ok(agent.signer().clone()),
+            Author::Account(account) => {
+                let id = account.as_co_id();
+                let log = self
+                    .get(id)
+                    .ok_or_else(|| ReceiveError::UnknownAccount(id.clone()))?;
+                let agent = log
+                    .header()
+                    .agent()
+                    .ok_or_else(|| ReceiveError::NotAnAccount(id.clone()))?;
+                Ok(agent.signer().clone())
+            }
+        }
+    }
+
+    /// The CoValues needed to read `id`, as far as its log tells.
+    pub fn dependencies(&self, id: &CoId) -> impl Iterator<Item = &CoId> {
+        self.get(id).into_iter().flat_map(|log| log.dependencies())
+    }
+
+    /// Appends what somebody sent for a session: verified, all or nothing.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        id: &CoId,
+        session: &SessionId,
+        after: u64,
+        transactions: Vec<Transaction>,
+        signature: Signature,
+    ) -> Result<Appended, ReceiveError> {
+        let log = self
+            .get(id)
+            .ok_or_else(|| ReceiveError::UnknownValue(id.clone()))?;
+        let signer = self.find_signer(session.author())?;
+        let latest = Timestamp(now.0.saturating_add(self.max_future_millis));
+        let have = log.session_len(session);
+        let new = have.saturating_sub(after as usize).min(transactions.len());
+        if let Some(tx) = transactions[new..].iter().find(|tx| tx.made_at() > latest) {
+            return Err(ReceiveError::FromTheFuture(tx.made_at()));
+        }
+        check_places(id, session, &transactions[new..])?;
+        // Only the first two transactions tell where a session began.
+        let first: Vec<Transaction> = if have < 2 {
+            let known = log
+                .sessions()
+                .get(session)
+                .map_or(&[][..], |log| log.transactions());
+            known
+                .iter()
+                .chain(&transactions[new..])
+                .take(2)
+                .cloned()
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let beginning = beginning(log.header(), session, &first);
+        if let Some((origin, of)) = beginning
+            .as_ref()
+            .and_then(|beginning| self.origins.get(beginning))
+            && (origin, of) != (id, session)
+        {
+            return Err(ReceiveError::Copied {
+                id: origin.clone(),
+                session: of.clone(),
+            });
+        }
+        let log = self.logs.get_mut(id).expect("looked up above");
+        let appended = log.append(session, after, transactions, signature, &signer)?;
+        if let Some(beginning) = beginning {
+            self.origins.insert(beginning, (id.clone(), session.clone()));
+        }
+        Ok(appended)
+    }
+}
+
+/// Meta for the first transaction in clear of an own session: it names the place, and the signature covers it, so that
+/// nobody can pass the session off as one of another value. Others ignore it.
+pub(crate) fn place_meta(id: &CoId, session: &SessionId) -> Value {
+    serde_json::json!({"id": id, "session": session})
+}
+
+pub(crate) fn add_place(meta: Option<Value>, id: &CoId, session: &SessionId) -> Value {
+    let mut meta = match meta {
+        Some(Value::Object(meta)) => meta,
+        _ => serde_json::Map::new(),
+    };
+    meta.insert(PLACE.to_owned(), place_meta(id, session));
+    Value::Object(meta)
+}
+
+/// Refuses transactions that say they belong elsewhere.
+fn check_places(id: &CoId, session: &SessionId, transactions: &[Transaction]) -> Result<(), ReceiveError> {
+    for transaction in transactions {
+        let Transaction::Trusting(tx) = transaction else {
+            continue;
+        };
+        let Some(meta) = tx.meta.as_deref().filter(|meta| meta.contains(PLACE)) else {
+            continue;
+        };
+        let Ok(meta) = serde_json::from_str::<Value>(meta) else {
+            continue;
+        };
+        let Some(place) = meta.get(PLACE) else { continue };
+        let text = |key: &str| place.get(key).and_then(Value::as_str);
+        let (Some(of_id), Some(of_session)) = (text("id"), text("session")) else {
+            continue;
+        };
+        if (of_id, of_session) == (id.as_str(), session.as_str()) {
+            continue;
+        }
+        if let (Ok(id), Ok(session)) = (of_id.parse(), of_session.parse()) {
+            return Err(ReceiveError::Copied { id, session });
+        }
+    }
+    Ok(())
+}
+
+/// What identifies a session's content in clear: the first transaction if it holds a sealed value, otherwise the first
+/// two. One is not enough: two groups made in the same millisecond honestly begin alike.
+///
+/// Private transactions are bound to their place by their nonce and need no such check; outside of groups neither do
+/// transactions without changes.
+fn beginning(header: &Header, session: &SessionId, transactions: &[Transaction]) -> Option<Beginning> {
+    let is_group = matches!(header.kind(), Kind::Group | Kind::Account);
+    let in_clear = |tx: &&Transaction| match tx {
+        Transaction::Trusting(tx) => is_group || tx.changes.len() > "[]".len(),
+        Transaction::Private(_) => false,
+    };
+    let first: Vec<&Transaction> = transactions.iter().take_while(in_clear).take(2).collect();
+    let (Transaction::Trusting(tx), count) = (*first.first()?, first.len()) else {
+        return None;
+    };
+    let is_sealed = tx.changes.contains("\"sealed_U");
+    if !is_sealed && count < 2 {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new();
+    for transaction in &first[..if is_sealed { 1 } else { 2 }] {
+        hasher.update(transaction.canonical().as_bytes());
+    }
+    Some((session.author().clone(), *hasher.finalize().as_bytes()))
+}
