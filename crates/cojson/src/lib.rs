@@ -10,7 +10,9 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod log;
+pub mod message;
 pub mod secrets;
+pub mod sync;
 pub mod transaction;
 pub mod values;
 

@@ -23,3 +23,9 @@ pub const DEFAULT_MAX_FUTURE_MILLIS: u64 = 5 * 60 * 1000;
 
 /// Most values in one `reconcile` message.
 pub const MAX_RECONCILE_VALUES: usize = 10_000;
+
+/// Most messages of one peer that may wait for other values.
+pub const MAX_PARKED_MESSAGES: usize = 4_096;
+
+/// Most values one peer is remembered to be interested in.
+pub const MAX_SUBSCRIPTIONS: usize = 1_000_000;

@@ -1,0 +1,274 @@
+//! Telling peers what they lack, dependencies before what needs them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::crypto::short_hash;
+use crate::ids::{CoId, ShortHash};
+use crate::limits::MAX_SUBSCRIPTIONS;
+use crate::log::{CoValueLog, KnownState};
+use crate::message::Message;
+use crate::values::Values;
+
+use super::content::{Have, missing};
+use super::lookup::Job;
+use super::peer::{PeerId, PeerRole, PeerValue};
+use super::{Output, Sync};
+
+impl Sync {
+    pub(super) fn on_load(&mut self, values: &mut Values, peer: PeerId, state: KnownState) {
+        let id = state.id;
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if entry.values.get(&id).is_some_and(|value| value.refused) {
+            return;
+        }
+        if entry.values.len() >= MAX_SUBSCRIPTIONS && !entry.values.contains_key(&id) {
+            let reason = "the peer asks for more values than a connection may".to_owned();
+            self.out.push_back(Output::Refused { peer, id, reason });
+            return;
+        }
+        let have = Have {
+            header: state.header,
+            sessions: state.sessions,
+        };
+        entry.values.insert(
+            id.clone(),
+            PeerValue {
+                confirmed: have.clone(),
+                sent: have,
+                ..PeerValue::default()
+            },
+        );
+        self.serve(values, peer, &id, BTreeSet::new());
+    }
+
+    /// Answers a `load`: with what the peer lacks, or with what we have if it lacks nothing.
+    pub(super) fn serve(&mut self, values: &mut Values, peer: PeerId, id: &CoId, without: BTreeSet<CoId>) {
+        let Some(role) = self.peers.get(&peer).map(|peer| peer.role) else {
+            return;
+        };
+        if !values.contains(id) {
+            if without.contains(id) {
+                self.send_known(values, peer, id, false);
+            } else {
+                self.find(
+                    values,
+                    id,
+                    Some(Job::Serve {
+                        peer,
+                        id: id.clone(),
+                        without,
+                    }),
+                );
+            }
+            return;
+        }
+        if role == PeerRole::Client && self.has_storage {
+            let absent = first_absent(values, id, &without);
+            if let Some(absent) = absent {
+                self.find(
+                    values,
+                    &absent,
+                    Some(Job::Serve {
+                        peer,
+                        id: id.clone(),
+                        without,
+                    }),
+                );
+                return;
+            }
+        }
+        if !self.send_missing(values, peer, role, id) {
+            self.send_known(values, peer, id, false);
+        }
+    }
+
+    /// Sends what a subscribed peer lacks of a changed value.
+    pub(super) fn push(&mut self, values: &Values, peer: PeerId, role: PeerRole, log: &CoValueLog) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let interested = match entry.values.get(log.id()) {
+            Some(value) => !value.refused,
+            None => role == PeerRole::Server,
+        };
+        if interested {
+            self.send_missing(values, peer, role, log.id());
+        }
+    }
+
+    /// Sends everything the peer lacks; tells whether there was anything.
+    pub(super) fn send_missing(&mut self, values: &Values, peer: PeerId, role: PeerRole, id: &CoId) -> bool {
+        if role == PeerRole::Client {
+            let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+            collect_dependencies(values, id, &mut seen, &mut order);
+            for dependency in order.iter().filter(|dependency| *dependency != id) {
+                self.send_content(values, peer, role, dependency);
+            }
+        }
+        self.send_content(values, peer, role, id)
+    }
+
+    fn send_content(&mut self, values: &Values, peer: PeerId, role: PeerRole, id: &CoId) -> bool {
+        let (Some(log), Some(entry)) = (values.get(id), self.peers.get_mut(&peer)) else {
+            return false;
+        };
+        let value = entry.values.entry(id.clone()).or_default();
+        if value.refused || value.sent.covers(log) {
+            return false;
+        }
+        let messages = missing(log, &value.sent);
+        let any = !messages.is_empty();
+        value.sent = Have::all_of(log);
+        value.told = true;
+        if role == PeerRole::Server {
+            entry.unconfirmed.insert(id.clone());
+        }
+        for content in messages {
+            self.send(peer, Message::Content(content));
+        }
+        any
+    }
+
+    pub(super) fn on_known(
+        &mut self,
+        values: &mut Values,
+        peer: PeerId,
+        state: KnownState,
+        is_correction: bool,
+    ) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let settled = entry.settle(&state.id);
+        let role = entry.role;
+        let id = state.id;
+        let value = entry.values.entry(id.clone()).or_default();
+        if is_correction {
+            value.confirmed = Have::default();
+        }
+        value.confirmed.merge(state.header, &state.sessions);
+        if is_correction || std::mem::take(&mut value.asked) {
+            value.sent = value.confirmed.clone();
+        } else {
+            value.sent.merge(state.header, &state.sessions);
+        }
+        let told = value.told;
+        if let Some(log) = values.get(&id) {
+            if value.confirmed.covers(log) {
+                entry.unconfirmed.remove(&id);
+            }
+            if !self.send_missing(values, peer, role, &id) && !told {
+                self.send_known(values, peer, &id, false);
+            }
+        }
+        for batch in settled {
+            self.send(peer, Message::ReconcileAck { batch });
+        }
+        if !state.header {
+            self.peer_lacks(values, peer, &id);
+        }
+    }
+
+    pub(super) fn on_reconcile(
+        &mut self,
+        values: &mut Values,
+        peer: PeerId,
+        batch: String,
+        asked: Vec<(CoId, ShortHash)>,
+    ) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        entry
+            .reconciling
+            .push((batch, asked.iter().map(|(id, _)| id.clone()).collect()));
+        for (id, hash) in asked {
+            self.compare(values, peer, id, hash);
+        }
+        self.acknowledge_settled(peer, None);
+    }
+
+    /// Settles one entry of a reconciliation: equal needs nothing, anything else is asked for.
+    pub(super) fn compare(&mut self, values: &mut Values, peer: PeerId, id: CoId, hash: ShortHash) {
+        match values.get(&id) {
+            Some(log) if hash_of(&log.known_state()) == hash => self.acknowledge_settled(peer, Some(&id)),
+            None if self.has_storage && !self.lookups.contains_key(&id) => {
+                self.find(values, &id.clone(), Some(Job::Compare { peer, id, hash }));
+            }
+            _ => self.introduce(values, peer, &id),
+        }
+    }
+
+    pub(super) fn acknowledge_settled(&mut self, peer: PeerId, id: Option<&CoId>) {
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let settled = match id {
+            Some(id) => entry.settle(id),
+            None => {
+                let (empty, open): (Vec<_>, Vec<_>) = std::mem::take(&mut entry.reconciling)
+                    .into_iter()
+                    .partition(|(_, open)| open.is_empty());
+                entry.reconciling = open;
+                empty.into_iter().map(|(batch, _)| batch).collect()
+            }
+        };
+        for batch in settled {
+            self.send(peer, Message::ReconcileAck { batch });
+        }
+    }
+}
+
+/// The hash of a value's counts that reconciliation compares.
+fn hash_of(state: &KnownState) -> ShortHash {
+    let counts: BTreeMap<&str, u64> = state
+        .sessions
+        .iter()
+        .map(|(id, count)| (id.as_str(), *count))
+        .collect();
+    short_hash(&serde_json::to_value(counts).unwrap_or(Value::Null))
+}
+
+/// Appends everything `id` depends on to `order`, each after its own dependencies.
+pub(super) fn collect_dependencies(
+    values: &Values,
+    id: &CoId,
+    seen: &mut BTreeSet<CoId>,
+    order: &mut Vec<CoId>,
+) {
+    // An explicit stack: a hostile chain of parents must not exhaust ours.
+    let mut stack = vec![(id.clone(), false)];
+    let mut entered = BTreeSet::new();
+    while let Some((next, done)) = stack.pop() {
+        if done {
+            if next != *id && seen.insert(next.clone()) {
+                order.push(next);
+            }
+            continue;
+        }
+        if seen.contains(&next) || !entered.insert(next.clone()) {
+            continue;
+        }
+        stack.push((next.clone(), true));
+        let dependencies: Vec<CoId> = values.dependencies(&next).cloned().collect();
+        stack.extend(
+            dependencies
+                .into_iter()
+                .rev()
+                .map(|dependency| (dependency, false)),
+        );
+    }
+}
+
+/// A dependency of `id` that isn't in memory and that is worth looking for.
+fn first_absent(values: &Values, id: &CoId, without: &BTreeSet<CoId>) -> Option<CoId> {
+    let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+    collect_dependencies(values, id, &mut seen, &mut order);
+    order
+        .into_iter()
+        .find(|dependency| !values.contains(dependency) && !without.contains(dependency))
+}
