@@ -4,13 +4,17 @@
 //! This crate has no clock, no randomness, no storage and no network: a [`Cx`] brings the time and random bytes of each
 //! local write. It knows nothing of Jazz schemas.
 
+pub mod content;
 pub mod crypto;
+pub mod group;
 pub mod header;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod local;
 pub mod log;
 pub mod message;
+pub mod node;
 pub mod secrets;
 pub mod sync;
 pub mod transaction;
@@ -29,3 +33,6 @@ pub struct Cx<'a> {
     /// Random bytes.
     pub rng: &'a mut dyn Entropy,
 }
+
+pub use local::{NewValue, WriteError};
+pub use node::{Credentials, Node};

@@ -11,7 +11,7 @@ use crate::header::{Header, Kind};
 use crate::ids::{CoId, Hash, SessionId, Signature, SignerId};
 use crate::limits::{CHECKPOINT_BYTES, MAX_BATCH_TRANSACTIONS, MAX_RECEIVED_TRANSACTION_BYTES, MAX_SESSIONS};
 use crate::secrets::SignerSecret;
-use crate::transaction::Transaction;
+use crate::transaction::{Timestamp, Transaction};
 
 /// Up to this many bytes a session's hasher is not kept: hashing them again is cheaper than 2 KiB for every session.
 const KEEP_HASHER_ABOVE_BYTES: usize = 8 * 1024;
@@ -178,6 +178,9 @@ pub struct CoValueLog {
     /// Every transaction in the order it came, so that views read only what is new.
     arrivals: Vec<TxRef>,
     dependencies: IndexSet<CoId>,
+    /// The transaction with the latest time.
+    latest: Option<TxRef>,
+    has_delete_session: bool,
 }
 
 /// Transactions whose signature was checked against a log, ready to be added to it.
@@ -208,6 +211,8 @@ impl CoValueLog {
             sessions: IndexMap::new(),
             arrivals: Vec::new(),
             dependencies,
+            latest: None,
+            has_delete_session: false,
         }
     }
 
@@ -271,6 +276,17 @@ impl CoValueLog {
     /// The CoValues that are needed to read this one: owner, source, authors, members, parents.
     pub fn dependencies(&self) -> &IndexSet<CoId> {
         &self.dependencies
+    }
+
+    /// The latest time in the log, with its session.
+    pub(crate) fn latest(&self) -> Option<(Timestamp, &SessionId)> {
+        self.latest
+            .map(|tx| (self.transaction(tx).made_at(), self.session_id(tx)))
+    }
+
+    /// Whether a session may hold a deletion.
+    pub(crate) fn has_delete_session(&self) -> bool {
+        self.has_delete_session
     }
 
     /// Every transaction in the order of arrival.
@@ -433,6 +449,7 @@ impl CoValueLog {
         {
             self.dependencies.insert(account.as_co_id().clone());
         }
+        self.has_delete_session |= session.is_delete();
         self.sessions
             .insert_full(session.clone(), SessionLog::default())
             .0
@@ -448,10 +465,17 @@ impl CoValueLog {
         let index = session.transactions.len() as u32;
         session.bytes += transaction.text_bytes();
         session.transactions.push(transaction);
-        self.arrivals.push(TxRef {
+        let tx = TxRef {
             session: position as u32,
             index,
-        });
+        };
+        let is_latest = self
+            .latest
+            .is_none_or(|latest| self.transaction(latest).made_at() <= self.transaction(tx).made_at());
+        if is_latest {
+            self.latest = Some(tx);
+        }
+        self.arrivals.push(tx);
     }
 }
 

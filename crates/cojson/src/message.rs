@@ -26,7 +26,7 @@ pub enum Message {
         is_correction: bool,
     },
     /// "Here is more of it."
-    Content(Content),
+    Content(Box<Content>),
     /// Exists in the format and means nothing.
     Done(CoId),
     /// "Do you have the same as I, of these values?"
@@ -169,7 +169,7 @@ impl Wire {
                     is_correction,
                 })
             }
-            "content" => self.content().map(Message::Content),
+            "content" => self.content().map(|content| Message::Content(Box::new(content))),
             "done" => Ok(Message::Done(self.co_id()?)),
             "reconcile" => {
                 let values = self.values.take().ok_or("values are missing")?;

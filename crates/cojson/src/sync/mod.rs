@@ -29,7 +29,7 @@ pub use peer::{PeerId, PeerRole};
 #[derive(Debug, PartialEq)]
 pub enum Output {
     /// Append this to storage; headers of new values are in it.
-    Store(Content),
+    Store(Box<Content>),
     /// Send this, once everything stored before is durable.
     Send {
         /// To whom.
@@ -162,7 +162,7 @@ impl Sync {
             for log in dirty.iter().filter_map(|id| values.get(id)) {
                 let stored = self.stored.entry(log.id().clone()).or_default();
                 for piece in content::missing(log, stored) {
-                    self.out.push_back(Output::Store(piece));
+                    self.out.push_back(Output::Store(Box::new(piece)));
                 }
                 *stored = Have::all_of(log);
             }
@@ -280,7 +280,7 @@ impl Sync {
         match message {
             Message::Load(state) => self.on_load(values, peer, state),
             Message::Known { state, is_correction } => self.on_known(values, peer, state, is_correction),
-            Message::Content(content) => self.receive(values, peer, Box::new(content), BTreeSet::new()),
+            Message::Content(content) => self.receive(values, peer, content, BTreeSet::new()),
             Message::Reconcile { batch, values: asked } => self.on_reconcile(values, peer, batch, asked),
             Message::Done(_) | Message::ReconcileAck { .. } => {}
         }

@@ -128,7 +128,7 @@ impl Sync {
             entry.unconfirmed.insert(id.clone());
         }
         for content in messages {
-            self.send(peer, Message::Content(content));
+            self.send(peer, Message::Content(Box::new(content)));
         }
         any
     }

@@ -1,0 +1,66 @@
+//! What values show: maps, lists and streams, derived from their logs and kept up to date as these grow.
+//!
+//! Transactions count in the order of their claimed time; equal times are ordered by session id, then by index. The
+//! reference leaves the order of equal times in different sessions open.
+
+mod list;
+mod map;
+mod prepare;
+mod stream;
+
+use crate::ids::{Author, CoId, SessionId};
+use crate::transaction::Timestamp;
+
+pub use list::{Anchor, ListItem, ListView, OpId};
+pub use map::MapView;
+pub(crate) use prepare::{Feed, Source};
+pub use stream::{StreamItem, StreamView};
+
+/// Who wrote something, and when, as they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The author.
+    pub by: Author,
+    /// The author's claim of the time.
+    pub at: Timestamp,
+}
+
+/// Why a value shows nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// The value, or the group that owns it, isn't here.
+    #[error("{0} is not loaded")]
+    NotLoaded(CoId),
+    /// It is a value of another kind.
+    #[error("{0} is not a {1}")]
+    WrongKind(CoId, &'static str),
+    /// It was deleted.
+    #[error("{0} was deleted")]
+    Deleted(CoId),
+}
+
+/// The place of a transaction in the order of a value's transactions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Order {
+    pub at: Timestamp,
+    pub session: SessionId,
+    pub index: u32,
+}
+
+impl Order {
+    pub fn edit(&self) -> Edit {
+        Edit {
+            by: self.session.author().clone(),
+            at: self.at,
+        }
+    }
+}
+
+/// A view that transactions are applied to.
+pub(crate) trait View: Default {
+    /// Whether the view gives the same result in any order of transactions; others are built anew when one comes late.
+    const ANY_ORDER: bool;
+
+    /// Applies the changes of one transaction. One that `counts` not is only an anchor for others.
+    fn apply(&mut self, order: &Order, changes: Vec<serde_json::Value>, counts: bool);
+}

@@ -1,0 +1,473 @@
+//! A node: the values it holds, what they show, whom it acts for, and its peers.
+//!
+//! Everything is done at once and nothing waits. After each input or command the caller drains
+//! [`Node::poll_output`] and carries out what it says.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use indexmap::IndexMap;
+
+use crate::content::{ContentError, Feed, ListView, MapView, Source, StreamView, View};
+use crate::group::{GroupView, Groups, Reader, Role};
+use crate::header::{Header, Kind};
+use crate::ids::{AccountId, Author, CoId, SessionId};
+use crate::log::{CoValueLog, KnownState};
+use crate::message::Message;
+use crate::secrets::{AgentSecret, SignerSecret};
+use crate::sync::{Output, PeerId, PeerRole, Sync};
+use crate::transaction::{Timestamp, Transaction};
+use crate::values::Values;
+
+/// What it takes to act as an account.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The account.
+    pub account_id: AccountId,
+    /// Its secret.
+    pub agent_secret: AgentSecret,
+}
+
+impl Credentials {
+    /// The account that belongs to a secret.
+    pub fn of(agent_secret: AgentSecret) -> Self {
+        let account_id = Header::account(agent_secret.id()).id().clone().into();
+        Self {
+            account_id,
+            agent_secret,
+        }
+    }
+}
+
+/// Somebody who writes, in a session of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    pub author: Author,
+    pub session: SessionId,
+    pub secret: AgentSecret,
+}
+
+/// Values, content, an account, and peers. A node without an account serves others: a sync server.
+#[derive(Debug, Default)]
+pub struct Node {
+    pub(crate) values: Values,
+    pub(crate) groups: Groups,
+    pub(crate) sync: Sync,
+    pub(crate) reader: Reader,
+    pub(crate) writer: Option<Writer>,
+    pub(crate) views: Views,
+    /// Sessions with own transactions that must be signed before they leave.
+    pub(crate) unsigned: IndexMap<(CoId, SessionId), SignerSecret>,
+    /// Values in which the current session has named its place.
+    pub(crate) placed: HashSet<CoId>,
+    outputs: VecDeque<Output>,
+}
+
+/// The content of the values that have been looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    maps: HashMap<CoId, Feed<MapView>>,
+    lists: HashMap<CoId, Feed<ListView>>,
+    streams: HashMap<CoId, Feed<StreamView>>,
+}
+
+impl Views {
+    fn ids(&self) -> impl Iterator<Item = &CoId> {
+        self.maps
+            .keys()
+            .chain(self.lists.keys())
+            .chain(self.streams.keys())
+    }
+
+    fn remove(&mut self, id: &CoId) {
+        self.maps.remove(id);
+        self.lists.remove(id);
+        self.streams.remove(id);
+    }
+}
+
+impl Node {
+    /// A node without values. One with storage is asked to load what isn't in memory.
+    pub fn new(has_storage: bool) -> Self {
+        Self {
+            sync: Sync::new(has_storage),
+            ..Self::default()
+        }
+    }
+
+    /// How far ahead of the clock received transactions may be dated.
+    pub fn set_max_future_millis(&mut self, millis: u64) {
+        self.values.set_max_future_millis(millis);
+    }
+
+    /// All values in memory.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Whether the header of `id` is in memory.
+    pub fn has(&self, id: &CoId) -> bool {
+        self.values.contains(id)
+    }
+
+    /// The log of a value in memory.
+    pub fn log(&self, id: &CoId) -> Option<&CoValueLog> {
+        self.values.get(id)
+    }
+
+    /// How much of a value is in memory.
+    pub fn known_state(&self, id: &CoId) -> KnownState {
+        self.log(id)
+            .map_or_else(|| KnownState::empty(id.clone()), CoValueLog::known_state)
+    }
+
+    /// What must be in memory to read `id`, and isn't: itself, its dependencies, and theirs.
+    pub fn missing_dependencies(&self, id: &CoId) -> Vec<CoId> {
+        let mut missing = Vec::new();
+        let mut met = HashSet::from([id.clone()]);
+        let mut pending = vec![id.clone()];
+        while let Some(id) = pending.pop() {
+            match self.values.get(&id) {
+                Some(log) => {
+                    let new = log
+                        .dependencies()
+                        .iter()
+                        .filter(|dependency| met.insert((*dependency).clone()));
+                    pending.extend(new.cloned());
+                }
+                None => missing.push(id),
+            }
+        }
+        missing
+    }
+
+    /// Takes a value out of memory, unless it is in use: unsaved, or waited for. Storage keeps it.
+    pub fn forget(&mut self, id: &CoId) -> bool {
+        if self.sync.is_busy(id) || self.unsigned.keys().any(|(unsigned, _)| unsigned == id) {
+            return false;
+        }
+        self.sync.forget(id);
+        self.views.remove(id);
+        self.groups.forget(id);
+        self.values.remove(id).is_some()
+    }
+
+    // Content.
+
+    /// The content of a map.
+    pub fn map(&mut self, id: &CoId) -> Result<&MapView, ContentError> {
+        self.prepare(id, |kind| kind == Kind::Map, "map")?;
+        let Self {
+            views,
+            values,
+            groups,
+            reader,
+            ..
+        } = self;
+        Ok(catch_up(&mut views.maps, values, groups, reader, id))
+    }
+
+    /// The content of a list; a text is a list of its graphemes.
+    pub fn list(&mut self, id: &CoId) -> Result<&ListView, ContentError> {
+        self.prepare(id, |kind| matches!(kind, Kind::List | Kind::PlainText), "list")?;
+        let Self {
+            views,
+            values,
+            groups,
+            reader,
+            ..
+        } = self;
+        Ok(catch_up(&mut views.lists, values, groups, reader, id))
+    }
+
+    /// The content of a stream.
+    pub fn stream(&mut self, id: &CoId) -> Result<&StreamView, ContentError> {
+        self.prepare(id, |kind| matches!(kind, Kind::Stream | Kind::Binary), "stream")?;
+        let Self {
+            views,
+            values,
+            groups,
+            reader,
+            ..
+        } = self;
+        Ok(catch_up(&mut views.streams, values, groups, reader, id))
+    }
+
+    /// A group or an account: roles, keys, and an account's `profile` and `root`.
+    pub fn group(&mut self, id: &CoId) -> Result<&GroupView, ContentError> {
+        let kind = self
+            .log(id)
+            .ok_or_else(|| ContentError::NotLoaded(id.clone()))?
+            .header()
+            .kind();
+        match self.groups.refresh(&self.values, id) {
+            Some(_) if !matches!(kind, Kind::Group | Kind::Account) => {
+                Err(ContentError::WrongKind(id.clone(), "group"))
+            }
+            Some(group) => Ok(group),
+            None => Err(ContentError::WrongKind(id.clone(), "group")),
+        }
+    }
+
+    /// The content a map had at a time. Built from the whole log each time.
+    pub fn map_at(&mut self, id: &CoId, at: Timestamp) -> Result<MapView, ContentError> {
+        self.prepare(id, |kind| kind == Kind::Map, "map")?;
+        let Self {
+            values,
+            groups,
+            reader,
+            ..
+        } = self;
+        let mut feed = Feed::default();
+        if let Some(log) = values.get(id) {
+            feed.catch_up(
+                &mut Source {
+                    values,
+                    groups,
+                    reader,
+                    until: at,
+                },
+                log,
+            );
+        }
+        Ok(feed.view)
+    }
+
+    /// What `account` may do in a group now, by whatever way.
+    pub fn role_of(&mut self, account: &AccountId, group: &CoId) -> Option<Role> {
+        self.groups.refresh(&self.values, group)?;
+        self.groups.role_at(group, account.as_str(), Timestamp::MAX)
+    }
+
+    /// What our account may do with a value: by its owner, or in the group it is.
+    pub fn my_role(&mut self, id: &CoId) -> Option<Role> {
+        let group = self.log(id)?.header().owner().unwrap_or(id).clone();
+        match self.writer.as_ref().map(|writer| writer.author.clone()) {
+            Some(Author::Account(account)) => self.role_of(&account, &group),
+            _ => {
+                self.groups.refresh(&self.values, &group)?;
+                self.groups
+                    .role_at(&group, crate::group::EVERYONE, Timestamp::MAX)
+            }
+        }
+    }
+
+    /// Whether a value was deleted: an admin of its group says so in a session made for that.
+    pub fn is_deleted(&mut self, id: &CoId) -> bool {
+        let Some(log) = self.values.get(id) else {
+            return false;
+        };
+        let Some(owner) = log.header().owner() else {
+            return false;
+        };
+        let deletions = log
+            .sessions()
+            .iter()
+            .filter(|(session, content)| session.is_delete() && content.len() == 1);
+        let claims: Vec<(&SessionId, &Transaction)> = deletions
+            .map(|(session, content)| (session, &content.transactions()[0]))
+            .filter(|(_, transaction)| deletion_of(transaction).is_some_and(|of| of == id.as_str()))
+            .collect();
+        if claims.is_empty() {
+            return false;
+        }
+        self.groups.refresh(&self.values, owner);
+        claims.into_iter().any(|(session, transaction)| {
+            let role = self
+                .groups
+                .role_at(owner, session.author().as_str(), transaction.made_at());
+            role == Some(Role::Admin)
+        })
+    }
+
+    fn prepare(
+        &mut self,
+        id: &CoId,
+        fits: impl Fn(Kind) -> bool,
+        name: &'static str,
+    ) -> Result<(), ContentError> {
+        let log = self
+            .values
+            .get(id)
+            .ok_or_else(|| ContentError::NotLoaded(id.clone()))?;
+        let header = log.header();
+        if !fits(header.kind()) {
+            return Err(ContentError::WrongKind(id.clone(), name));
+        }
+        if let Some(owner) = header.owner()
+            && self.groups.refresh(&self.values, owner).is_none()
+        {
+            return Err(ContentError::NotLoaded(owner.clone()));
+        }
+        if log.has_delete_session() && self.is_deleted(id) {
+            return Err(ContentError::Deleted(id.clone()));
+        }
+        Ok(())
+    }
+
+    // The account.
+
+    /// The account we act for.
+    pub fn account(&self) -> Option<&AccountId> {
+        self.writer.as_ref()?.author.account()
+    }
+
+    /// The account we act for, with its secret.
+    pub fn credentials(&self) -> Option<Credentials> {
+        let writer = self.writer.as_ref()?;
+        let account_id = writer.author.account()?.clone();
+        Some(Credentials {
+            account_id,
+            agent_secret: writer.secret.clone(),
+        })
+    }
+
+    /// Everything shown so far was seen with other eyes.
+    pub(crate) fn forget_content(&mut self) {
+        self.views = Views::default();
+        self.groups = Groups::default();
+    }
+
+    /// The session we write in.
+    pub fn session(&self) -> Option<&SessionId> {
+        self.writer.as_ref().map(|writer| &writer.session)
+    }
+
+    // Peers and storage.
+
+    /// A peer is there.
+    pub fn peer_connected(&mut self, peer: PeerId, role: PeerRole) {
+        self.flush();
+        self.sync.connected(&self.values, peer, role);
+    }
+
+    /// A peer is gone.
+    pub fn peer_disconnected(&mut self, peer: PeerId) {
+        self.sync.disconnected(peer);
+    }
+
+    /// A message came.
+    pub fn handle_message(&mut self, now: Timestamp, peer: PeerId, message: Message) {
+        self.flush();
+        self.sync.handle(&mut self.values, now, peer, message);
+    }
+
+    /// Something came that is about `id` and can't be understood.
+    pub fn handle_malformed(&mut self, peer: PeerId, id: &CoId, reason: String) {
+        self.sync.handle_malformed(&self.values, peer, id, reason);
+    }
+
+    /// Storage answers an [`Output::Load`].
+    pub fn handle_loaded(&mut self, now: Timestamp, id: &CoId, log: Option<CoValueLog>) {
+        self.flush();
+        self.sync.loaded(&mut self.values, now, id, log);
+    }
+
+    /// Somebody here wants a value: storage is asked, then servers.
+    pub fn request(&mut self, id: &CoId) {
+        self.flush();
+        self.sync.request(&mut self.values, id);
+    }
+
+    /// Whether every connected server, and there is one, has confirmed everything in memory.
+    pub fn is_synced(&self) -> bool {
+        self.unsigned.is_empty() && self.sync.is_synced()
+    }
+
+    /// Whether a server is still sending pieces of a value.
+    pub fn is_incomplete(&self, id: &CoId) -> bool {
+        self.sync.is_incomplete(id)
+    }
+
+    /// The next thing to do. Own writes are signed here, once for all since the last time.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.flush();
+        if let Some(output) = self.sync.poll() {
+            if let Output::Changed(id) = &output {
+                self.notify_dependents(&id.clone());
+            }
+            return Some(output);
+        }
+        self.outputs.pop_front()
+    }
+
+    /// Signs what we wrote and hands it to storage and peers.
+    fn flush(&mut self) {
+        for ((id, session), secret) in std::mem::take(&mut self.unsigned) {
+            if let Some(log) = self.values.get_mut(&id) {
+                log.sign_own(&session, &secret);
+            }
+        }
+        self.sync.flush(&self.values);
+    }
+
+    /// What every local write reports.
+    pub(crate) fn wrote(&mut self, id: &CoId, session: &SessionId, secret: &SignerSecret) {
+        let key = (id.clone(), session.clone());
+        if self.unsigned.insert(key, secret.clone()).is_none() {
+            self.outputs.push_back(Output::Changed(id.clone()));
+            self.notify_dependents(id);
+        }
+        self.sync.changed(id);
+    }
+
+    /// A group decides what its values show: those that were looked at may have changed with it.
+    fn notify_dependents(&mut self, id: &CoId) {
+        let is_group = |id: &CoId| self.groups.get(id).is_some();
+        if !is_group(id) {
+            return;
+        }
+        let mut affected = HashSet::from([id.clone()]);
+        loop {
+            let children = self.groups.iter().filter(|group| !affected.contains(group.id()));
+            let inheriting =
+                children.filter(|group| group.depends_on().any(|parent| affected.contains(parent)));
+            let new: Vec<CoId> = inheriting.map(|group| group.id().clone()).collect();
+            if new.is_empty() {
+                break;
+            }
+            affected.extend(new);
+        }
+        let is_affected = |value: &&CoId| {
+            let owner = self.values.get(*value).and_then(|log| log.header().owner());
+            owner.is_some_and(|owner| affected.contains(owner))
+        };
+        let values = self.views.ids().filter(is_affected);
+        let groups = affected.iter().filter(|group| *group != id);
+        let changed: Vec<Output> = groups.chain(values).cloned().map(Output::Changed).collect();
+        self.outputs.extend(changed);
+    }
+}
+
+fn catch_up<'a, V: View>(
+    feeds: &'a mut HashMap<CoId, Feed<V>>,
+    values: &Values,
+    groups: &mut Groups,
+    reader: &Reader,
+    id: &CoId,
+) -> &'a V {
+    if !feeds.contains_key(id) {
+        feeds.insert(id.clone(), Feed::default());
+    }
+    let feed = feeds.get_mut(id).expect("inserted above");
+    if let Some(log) = values.get(id) {
+        feed.catch_up(
+            &mut Source {
+                values,
+                groups,
+                reader,
+                until: Timestamp::MAX,
+            },
+            log,
+        );
+    }
+    &feed.view
+}
+
+/// The value that a transaction says is deleted.
+fn deletion_of(transaction: &Transaction) -> Option<String> {
+    let Transaction::Trusting(tx) = transaction else {
+        return None;
+    };
+    let meta: serde_json::Value = serde_json::from_str(tx.meta.as_deref()?).ok()?;
+    Some(meta.get("deleted")?.as_str()?.to_owned())
+}
