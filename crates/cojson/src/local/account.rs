@@ -21,7 +21,16 @@ impl Node {
         name: &str,
     ) -> Result<Credentials, WriteError> {
         let seed = seed.unwrap_or_else(|| SecretSeed::random(cx.rng));
-        let agent_secret = AgentSecret::from_seed(&seed);
+        self.create_account_of(cx, AgentSecret::from_seed(&seed), name)
+    }
+
+    /// Makes the account of a secret, with a public profile, and acts for it from now on.
+    pub fn create_account_of(
+        &mut self,
+        cx: &mut Cx<'_>,
+        agent_secret: AgentSecret,
+        name: &str,
+    ) -> Result<Credentials, WriteError> {
         let header = Header::account(agent_secret.id());
         let id = header.id().clone();
         if self.has(&id) {

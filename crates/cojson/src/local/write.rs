@@ -57,8 +57,8 @@ impl NewValue {
         }
     }
 
-    /// The header, and with it the id if the value is a unique one.
-    fn header(&self, cx: &mut Cx<'_>) -> Header {
+    /// A header for the value, and with it an id. Random values get another one each time.
+    pub fn header(&self, cx: &mut Cx<'_>) -> Header {
         let restrict_deletion = self.restrict_deletion.then_some(true);
         let ruleset = Ruleset::OwnedByGroup {
             group: self.owner.clone(),
@@ -89,6 +89,16 @@ impl Node {
     /// Makes a value and writes its first transaction.
     pub fn create(&mut self, cx: &mut Cx<'_>, new: NewValue) -> Result<CoId, WriteError> {
         let header = new.header(cx);
+        self.create_with_header(cx, header, new)
+    }
+
+    /// Makes the value of a header that [`NewValue::header`] has made of `new` before.
+    pub fn create_with_header(
+        &mut self,
+        cx: &mut Cx<'_>,
+        header: Header,
+        new: NewValue,
+    ) -> Result<CoId, WriteError> {
         let id = header.id().clone();
         if self.has(&id) {
             return Err(WriteError::Exists(id));
@@ -105,6 +115,11 @@ impl Node {
             self.append_owned(&id, &permit, new.privacy, changes, meta);
         }
         Ok(id)
+    }
+
+    /// Whether private content can be written to the values of a group, or why not.
+    pub fn check_write(&mut self, cx: &mut Cx<'_>, group: &CoId) -> Result<(), WriteError> {
+        self.permit(cx, group, Privacy::Private, None).map(drop)
     }
 
     /// Writes one transaction.
