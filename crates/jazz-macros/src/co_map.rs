@@ -1,0 +1,257 @@
+//! `#[derive(CoMap)]`: reads the struct and its attributes, then prints the implementation.
+
+use std::collections::HashMap;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type, spanned::Spanned};
+
+/// The attributes of the struct.
+struct Container {
+    krate: syn::Path,
+    rename_all: Case,
+}
+
+/// One field and how it is stored.
+struct Field<'a> {
+    ident: &'a syn::Ident,
+    wire: LitStr,
+    mode: Mode,
+}
+
+enum Mode {
+    Required,
+    Optional,
+    /// An optional reference or date: jazz-tools clears those by writing `null`, all others by deleting the key.
+    OptionalNull,
+    Default,
+}
+
+#[derive(Clone, Copy)]
+enum Case {
+    Camel,
+    Snake,
+    Pascal,
+    Kebab,
+    ScreamingSnake,
+}
+
+pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    let container = Container::parse(input)?;
+    let fields = parse_fields(input, &container)?;
+    let krate = &container.krate;
+    let ident = &input.ident;
+    let name = ident.to_string();
+    let (generics, arguments, bounds) = input.generics.split_for_impl();
+
+    let table = fields.iter().map(|field| {
+        let (wire, make) = (&field.wire, field.table_entry());
+        quote!(#krate::Field::#make(#wire))
+    });
+    let reads = fields.iter().map(|field| {
+        let (ident, wire, method) = (field.ident, &field.wire, field.read_method());
+        quote!(#ident: map.#method(#wire)?)
+    });
+    let writes = fields.iter().map(|field| {
+        let (ident, wire, method) = (field.ident, &field.wire, field.write_method());
+        quote!(map.#method(#wire, &self.#ident)?;)
+    });
+    Ok(quote! {
+        #[automatically_derived]
+        impl #generics #krate::CoMap for #ident #arguments #bounds {
+            const NAME: &'static str = #name;
+            const FIELDS: &'static [#krate::Field] = &[#(#table),*];
+
+            fn from_map(map: &#krate::MapReader<'_>) -> ::core::result::Result<Self, #krate::SchemaError> {
+                ::core::result::Result::Ok(Self { #(#reads),* })
+            }
+
+            fn to_map(&self, map: &mut #krate::MapWriter) -> ::core::result::Result<(), #krate::SchemaError> {
+                #(#writes)*
+                ::core::result::Result::Ok(())
+            }
+        }
+    })
+}
+
+impl Container {
+    fn parse(input: &DeriveInput) -> Result<Self> {
+        let mut container = Self { krate: syn::parse_quote!(::jazz), rename_all: Case::Camel };
+        for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("co")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("rename_all") {
+                    let text: LitStr = meta.value()?.parse()?;
+                    container.rename_all = Case::parse(&text)?;
+                } else if meta.path.is_ident("crate") {
+                    container.krate = meta.value()?.parse::<LitStr>()?.parse()?;
+                } else {
+                    return Err(meta.error("unknown attribute of a CoMap: expected `rename_all` or `crate`"));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(container)
+    }
+}
+
+fn parse_fields<'a>(input: &'a DeriveInput, container: &Container) -> Result<Vec<Field<'a>>> {
+    let data = match &input.data {
+        Data::Struct(data) => data,
+        Data::Enum(data) => return Err(Error::new(data.enum_token.span, NOT_A_STRUCT)),
+        Data::Union(data) => return Err(Error::new(data.union_token.span, NOT_A_STRUCT)),
+    };
+    let Fields::Named(named) = &data.fields else {
+        return Err(Error::new(input.ident.span(), NOT_A_STRUCT));
+    };
+    let mut fields = Vec::with_capacity(named.named.len());
+    let mut seen = HashMap::new();
+    for field in &named.named {
+        let field = Field::parse(field, container)?;
+        if let Some(other) = seen.insert(field.wire.value(), field.ident) {
+            let message = format!("`{}` is already the name of the field `{other}`", field.wire.value());
+            return Err(Error::new(field.wire.span(), message));
+        }
+        fields.push(field);
+    }
+    Ok(fields)
+}
+
+const NOT_A_STRUCT: &str = "only a struct with named fields can be a CoMap";
+
+impl<'a> Field<'a> {
+    fn parse(field: &'a syn::Field, container: &Container) -> Result<Self> {
+        let Some(ident) = &field.ident else {
+            return Err(Error::new(field.span(), NOT_A_STRUCT));
+        };
+        let mut rename = None;
+        let mut default = None;
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("co")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("rename") {
+                    let name: LitStr = meta.value()?.parse()?;
+                    if name.value().is_empty() {
+                        return Err(Error::new(name.span(), "a field needs a name"));
+                    }
+                    rename = Some(name);
+                } else if meta.path.is_ident("default") {
+                    default = Some(meta.path.span());
+                } else {
+                    return Err(meta.error("unknown attribute of a field: expected `rename` or `default`"));
+                }
+                Ok(())
+            })?;
+        }
+        let mode = match (option_argument(&field.ty), default) {
+            (Some(_), Some(span)) => {
+                return Err(Error::new(span, "an `Option` is `None` when absent: `default` has no effect here"));
+            }
+            (Some(inner), None) if is_named(inner, &["Ref", "Timestamp"]) => Mode::OptionalNull,
+            (Some(_), None) => Mode::Optional,
+            (None, Some(_)) => Mode::Default,
+            (None, None) => Mode::Required,
+        };
+        let wire = rename.unwrap_or_else(|| {
+            let rust = ident.to_string();
+            LitStr::new(&container.rename_all.apply(rust.strip_prefix("r#").unwrap_or(&rust)), ident.span())
+        });
+        Ok(Self { ident, wire, mode })
+    }
+
+    fn table_entry(&self) -> TokenStream {
+        match self.mode {
+            Mode::Required => quote!(required),
+            Mode::Optional | Mode::OptionalNull | Mode::Default => quote!(optional),
+        }
+    }
+
+    fn read_method(&self) -> TokenStream {
+        match self.mode {
+            Mode::Required => quote!(required),
+            Mode::Optional | Mode::OptionalNull => quote!(optional),
+            Mode::Default => quote!(or_default),
+        }
+    }
+
+    fn write_method(&self) -> TokenStream {
+        match self.mode {
+            Mode::Required | Mode::Default => quote!(required),
+            Mode::Optional => quote!(optional),
+            Mode::OptionalNull => quote!(optional_or_null),
+        }
+    }
+}
+
+/// `T` of `Option<T>`.
+fn option_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let last = path.path.segments.last().filter(|segment| segment.ident == "Option")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match arguments.args.first() {
+        Some(GenericArgument::Type(inner)) if arguments.args.len() == 1 => Some(inner),
+        _ => None,
+    }
+}
+
+fn is_named(ty: &Type, names: &[&str]) -> bool {
+    let Type::Path(path) = ty else { return false };
+    path.path.segments.last().is_some_and(|segment| names.iter().any(|name| segment.ident == name))
+}
+
+impl Case {
+    fn parse(text: &LitStr) -> Result<Self> {
+        Ok(match text.value().as_str() {
+            "camelCase" => Self::Camel,
+            "snake_case" => Self::Snake,
+            "PascalCase" => Self::Pascal,
+            "kebab-case" => Self::Kebab,
+            "SCREAMING_SNAKE_CASE" => Self::ScreamingSnake,
+            _ => {
+                let message = "unknown case: expected camelCase, snake_case, PascalCase, kebab-case or \
+                               SCREAMING_SNAKE_CASE";
+                return Err(Error::new(text.span(), message));
+            }
+        })
+    }
+
+    /// The wire name of a Rust field, whose name is in snake_case.
+    fn apply(self, rust: &str) -> String {
+        match self {
+            Self::Snake => rust.to_owned(),
+            Self::Kebab => rust.replace('_', "-"),
+            Self::ScreamingSnake => rust.to_uppercase(),
+            Self::Pascal => words(rust, true),
+            Self::Camel => words(rust, false),
+        }
+    }
+}
+
+/// Joins the words of a snake_case name, each but perhaps the first with a capital.
+fn words(rust: &str, mut capital: bool) -> String {
+    let mut out = String::with_capacity(rust.len());
+    for c in rust.chars() {
+        if c == '_' {
+            capital = !out.is_empty() || capital;
+        } else if capital {
+            out.extend(c.to_uppercase());
+            capital = false;
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_names_follow_the_case() {
+        assert_eq!(Case::Camel.apply("created_by_user2"), "createdByUser2");
+        assert_eq!(Case::Camel.apply("_hidden"), "hidden");
+        assert_eq!(Case::Pascal.apply("created_by"), "CreatedBy");
+        assert_eq!(Case::Kebab.apply("created_by"), "created-by");
+        assert_eq!(Case::ScreamingSnake.apply("created_by"), "CREATED_BY");
+        assert_eq!(Case::Snake.apply("created_by"), "created_by");
+    }
+}
