@@ -1,1 +1,5 @@
 //! jazz
+
+pub mod driver;
+pub mod storage;
+pub mod transport;

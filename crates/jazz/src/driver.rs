@@ -1,0 +1,466 @@
+//! Runs a [`cojson::Node`]: brings it time, randomness, messages and stored values, and carries out what it asks for.
+//! The node and the sync server are the same driver with different peers.
+//!
+//! The core is behind a mutex that is never held across an `await`; every entry drains the core's outputs before the
+//! lock is released, so nobody sees a half-done step.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use cojson::header::Kind;
+use cojson::ids::CoId;
+use cojson::log::CoValueLog;
+use cojson::message::Message;
+use cojson::sync::{Output, PeerId, PeerRole};
+use cojson::transaction::Timestamp;
+use cojson::{Cx, Entropy, Node};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::storage::{Command, Storage, StorageError, StorageEvents, StorageThread};
+use crate::transport::{Incoming, Outgoing, OutgoingReceiver, Reconnecting, connect, outgoing, read_frame};
+
+/// Random bytes of the operating system.
+pub struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system has randomness");
+    }
+}
+
+/// Returns the time of the system clock.
+pub fn now() -> Timestamp {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Why a value can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadFailure {
+    /// Neither storage nor any connected server has it.
+    #[error("nobody has it")]
+    Unavailable,
+    /// It didn't come in time.
+    #[error("it did not come in time")]
+    Timeout,
+}
+
+/// Own writes were not confirmed in time. They are still sent and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sync server has not confirmed all writes in time")]
+pub struct NotSynced;
+
+/// A running node. Cheap to clone.
+#[derive(Clone)]
+pub struct Driver(Arc<Shared>);
+
+/// A running node, unless it has been dropped.
+#[derive(Clone)]
+pub struct WeakDriver(Weak<Shared>);
+
+struct Shared {
+    core: Mutex<Core>,
+    storage: Option<StorageThread>,
+    next_peer: AtomicU64,
+    /// Whether servers have confirmed everything.
+    synced: watch::Sender<bool>,
+    /// Why storage was given up.
+    storage_failure: watch::Sender<Option<Arc<StorageError>>>,
+    connections: Mutex<Vec<Reconnecting>>,
+    connected: watch::Sender<usize>,
+}
+
+struct Core {
+    node: Node,
+    peers: HashMap<PeerId, (PeerRole, Outgoing)>,
+    watched: HashMap<CoId, watch::Sender<Signal>>,
+}
+
+/// What has happened to a value; only ever counts up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Signal {
+    changes: u64,
+    not_found: u64,
+}
+
+/// Tells of changes of a value, and of groups, which may change what can be seen of it.
+pub struct Watch {
+    receiver: watch::Receiver<Signal>,
+}
+
+impl Watch {
+    /// Waits for the next change. Changes in between are seen as one.
+    pub async fn changed(&mut self) {
+        let before = self.receiver.borrow_and_update().changes;
+        while self.receiver.borrow_and_update().changes == before {
+            if self.receiver.changed().await.is_err() {
+                // The node is gone: nothing will ever change.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Driver {
+    /// Runs a node without storage: what it holds is kept by the servers it is connected to.
+    pub fn new(node: Node) -> Self {
+        Self::start(node, None)
+    }
+
+    /// Runs a node with storage.
+    pub fn with_storage(node: Node, storage: Box<dyn Storage>) -> std::io::Result<Self> {
+        let mut failed = None;
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
+            let thread = StorageThread::start(storage, WeakDriver(weak.clone()));
+            Shared::new(node, thread.map_err(|error| failed = Some(error)).ok())
+        });
+        failed.map_or(Ok(Self(shared)), Err)
+    }
+
+    fn start(node: Node, storage: Option<StorageThread>) -> Self {
+        Self(Arc::new(Shared::new(node, storage)))
+    }
+
+    /// Returns a reference that doesn't keep the node running.
+    pub fn downgrade(&self) -> WeakDriver {
+        WeakDriver(Arc::downgrade(&self.0))
+    }
+
+    /// Runs a closure on the core, then carries out everything that follows from it.
+    pub fn with<R>(&self, run: impl FnOnce(&mut Node, &mut Cx<'_>) -> R) -> R {
+        let mut core = self.0.core.lock();
+        let mut cx = Cx {
+            now: now(),
+            rng: &mut OsEntropy,
+        };
+        let result = run(&mut core.node, &mut cx);
+        self.drain(&mut core);
+        result
+    }
+
+    fn drain(&self, core: &mut Core) {
+        while let Some(output) = core.node.poll_output() {
+            match (output, &self.0.storage) {
+                (Output::Store(content), Some(storage)) => storage.command(Command::Store(content)),
+                (Output::Load(id), Some(storage)) => storage.command(Command::Load(id)),
+                (Output::Send { peer, message }, Some(storage)) => {
+                    storage.command(Command::Send(peer, message))
+                }
+                (Output::Send { peer, message }, None) => {
+                    if let Some((_, outgoing)) = core.peers.get(&peer) {
+                        outgoing.send(&message);
+                    }
+                }
+                (Output::Store(_), None) => {}
+                (Output::Load(id), None) => core.node.handle_loaded(now(), &id, None),
+                (Output::Changed(id), _) => core.notify_changed(&id),
+                (Output::Unavailable(id), _) => core.notify(&id, |signal| signal.not_found += 1),
+                (Output::Refused { peer, id, reason }, _) => {
+                    tracing::warn!(peer = peer.0, %id, reason, "refused what a peer sent");
+                }
+            }
+        }
+        let synced = core.node.is_synced();
+        self.0
+            .synced
+            .send_if_modified(|before| std::mem::replace(before, synced) != synced);
+    }
+
+    /// Adds a connection: messages for it come out of the receiver.
+    pub fn add_peer(&self, role: PeerRole, queue_bytes_max: usize) -> (PeerId, OutgoingReceiver) {
+        let peer = PeerId(self.0.next_peer.fetch_add(1, Ordering::Relaxed));
+        let (sender, receiver) = outgoing(queue_bytes_max);
+        let mut core = self.0.core.lock();
+        core.peers.insert(peer, (role, sender));
+        core.node.peer_connected(peer, role);
+        self.drain(&mut core);
+        drop(core);
+        if role == PeerRole::Server {
+            self.0.connected.send_modify(|servers| *servers += 1);
+        }
+        (peer, receiver)
+    }
+
+    /// Forgets a connection.
+    pub fn remove_peer(&self, peer: PeerId) {
+        let mut core = self.0.core.lock();
+        let removed = core.peers.remove(&peer);
+        core.node.peer_disconnected(peer);
+        self.drain(&mut core);
+        drop(core);
+        if let Some((PeerRole::Server, _)) = removed {
+            self.0.connected.send_modify(|servers| *servers -= 1);
+        }
+    }
+
+    /// Takes a frame from a connection. What can't be understood is answered or dropped; the connection stays.
+    pub fn receive_frame(&self, peer: PeerId, text: &str) {
+        match read_frame(text) {
+            Ok(messages) => self.receive(peer, messages),
+            Err(error) => tracing::warn!(peer = peer.0, %error, "dropped a frame"),
+        }
+    }
+
+    fn receive(&self, peer: PeerId, messages: Vec<Incoming>) {
+        if messages.is_empty() {
+            return;
+        }
+        self.with(|node, cx| {
+            for message in messages {
+                match message {
+                    Incoming::Message(message) => node.handle_message(cx.now, peer, message),
+                    Incoming::Malformed(error) => match &error.id {
+                        Some(id) => node.handle_malformed(peer, id, error.to_string()),
+                        None => tracing::warn!(peer = peer.0, %error, "dropped a message"),
+                    },
+                }
+            }
+        });
+    }
+
+    /// Keeps this node connected to a sync server at a `ws://` address for as long as the node runs.
+    pub fn connect_websocket(&self, url: String) {
+        let connection = connect(self, url);
+        self.0.connections.lock().push(connection);
+    }
+
+    /// Connects this node, as a client, with another one of this process. For tests.
+    pub fn connect_local(&self, server: &Driver) -> LocalConnection {
+        let (to_server, from_client) = self.add_peer(PeerRole::Server, usize::MAX);
+        let (to_client, from_server) = server.add_peer(PeerRole::Client, usize::MAX);
+        let pumps = [
+            tokio::spawn(pump(from_client, server.downgrade(), to_client)),
+            tokio::spawn(pump(from_server, self.downgrade(), to_server)),
+        ];
+        LocalConnection {
+            pumps,
+            ends: [(self.downgrade(), to_server), (server.downgrade(), to_client)],
+        }
+    }
+
+    /// Waits until a server is connected.
+    pub async fn connected(&self, within: Duration) -> bool {
+        let mut servers = self.0.connected.subscribe();
+        tokio::time::timeout(within, servers.wait_for(|servers| *servers > 0))
+            .await
+            .is_ok_and(|seen| seen.is_ok())
+    }
+
+    /// Tells whether a server is connected.
+    pub fn is_connected(&self) -> bool {
+        *self.0.connected.borrow() > 0
+    }
+
+    /// Watches a value that may or may not be here.
+    pub fn watch(&self, id: &CoId) -> Watch {
+        Watch {
+            receiver: self.0.core.lock().subscribe(id),
+        }
+    }
+
+    /// Makes a value available with everything it depends on, as far as that exists.
+    pub async fn load(&self, id: &CoId, within: Duration) -> Result<(), LoadFailure> {
+        let deadline = Instant::now() + within;
+        self.load_one(id, deadline).await?;
+        let mut without = std::collections::HashSet::new();
+        loop {
+            let absent = self.with(|node, _| {
+                let mut absent = node.missing_dependencies(id);
+                absent.retain(|dependency| !without.contains(dependency));
+                absent
+            });
+            if absent.is_empty() {
+                return Ok(());
+            }
+            for dependency in absent {
+                if self.load_one(&dependency, deadline).await == Err(LoadFailure::Timeout) {
+                    return Err(LoadFailure::Timeout);
+                }
+                without.insert(dependency);
+            }
+        }
+    }
+
+    async fn load_one(&self, id: &CoId, deadline: Instant) -> Result<(), LoadFailure> {
+        let mut signals = self.0.core.lock().subscribe(id);
+        let not_found = signals.borrow_and_update().not_found;
+        self.with(|node, _| node.request(id));
+        loop {
+            if self.with(|node, _| node.has(id) && !node.is_incomplete(id)) {
+                return Ok(());
+            }
+            let seen = *signals.borrow_and_update();
+            if seen.not_found > not_found && (self.is_connected() || !self.expects_server()) {
+                return Err(LoadFailure::Unavailable);
+            }
+            match tokio::time::timeout_at(deadline, signals.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(LoadFailure::Unavailable),
+                Err(_) => return Err(LoadFailure::Timeout),
+            }
+        }
+    }
+
+    /// Whether there is a connection that may come up (again).
+    fn expects_server(&self) -> bool {
+        !self.0.connections.lock().is_empty()
+    }
+
+    /// Waits until every own write is durable at the server.
+    pub async fn wait_for_sync(&self, within: Duration) -> Result<(), NotSynced> {
+        let mut synced = self.0.synced.subscribe();
+        let waiting = tokio::time::timeout(within, synced.wait_for(|synced| *synced));
+        if waiting.await.is_ok_and(|seen| seen.is_ok()) {
+            Ok(())
+        } else {
+            Err(NotSynced)
+        }
+    }
+
+    /// Waits until everything so far is in this node's own storage.
+    pub async fn wait_for_storage(&self) {
+        let Some(storage) = &self.0.storage else { return };
+        let (done, stored) = tokio::sync::oneshot::channel();
+        storage.command(Command::Barrier(done));
+        let _ = stored.await;
+    }
+
+    /// Waits until storage fails; never returns otherwise.
+    pub async fn storage_failed(&self) -> Arc<StorageError> {
+        let mut failure = self.0.storage_failure.subscribe();
+        match failure
+            .wait_for(Option::is_some)
+            .await
+            .map(|failure| failure.clone())
+        {
+            Ok(Some(error)) => error,
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Closes all connections and waits until storage has everything.
+    pub async fn shutdown(&self) {
+        self.0.connections.lock().clear();
+        let peers: Vec<PeerId> = self.0.core.lock().peers.keys().copied().collect();
+        self.wait_for_storage().await;
+        for peer in peers {
+            if let Some((_, outgoing)) = self.0.core.lock().peers.get(&peer) {
+                outgoing.close();
+            }
+            self.remove_peer(peer);
+        }
+        self.wait_for_storage().await;
+    }
+}
+
+impl Shared {
+    fn new(node: Node, storage: Option<StorageThread>) -> Self {
+        Self {
+            core: Mutex::new(Core {
+                node,
+                peers: HashMap::new(),
+                watched: HashMap::new(),
+            }),
+            storage,
+            next_peer: AtomicU64::new(0),
+            synced: watch::Sender::new(false),
+            storage_failure: watch::Sender::new(None),
+            connections: Mutex::new(Vec::new()),
+            connected: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Core {
+    fn subscribe(&mut self, id: &CoId) -> watch::Receiver<Signal> {
+        self.watched.entry(id.clone()).or_default().subscribe()
+    }
+
+    fn notify(&mut self, id: &CoId, change: impl Fn(&mut Signal)) {
+        if let Some(signal) = self.watched.get(id) {
+            if signal.receiver_count() == 0 {
+                self.watched.remove(id);
+            } else {
+                signal.send_modify(change);
+            }
+        }
+    }
+
+    fn notify_changed(&mut self, id: &CoId) {
+        if self
+            .node
+            .log(id)
+            .is_some_and(|log| matches!(log.header().kind(), Kind::Account | Kind::Group))
+        {
+            // Roles and keys decide what is visible of any value; groups change rarely.
+            self.watched.retain(|_, signal| signal.receiver_count() > 0);
+            for signal in self.watched.values() {
+                signal.send_modify(|signal| signal.changes += 1);
+            }
+        } else {
+            self.notify(id, |signal| signal.changes += 1);
+        }
+    }
+}
+
+impl WeakDriver {
+    /// Returns the driver if it still runs.
+    pub fn upgrade(&self) -> Option<Driver> {
+        self.0.upgrade().map(Driver)
+    }
+}
+
+impl StorageEvents for WeakDriver {
+    fn send(&self, peer: PeerId, message: Message) {
+        if let Some(driver) = self.upgrade()
+            && let Some((_, outgoing)) = driver.0.core.lock().peers.get(&peer)
+        {
+            outgoing.send(&message);
+        }
+    }
+
+    fn loaded(&self, id: CoId, log: Option<CoValueLog>) {
+        if let Some(driver) = self.upgrade() {
+            driver.with(|node, cx| node.handle_loaded(cx.now, &id, log));
+        }
+    }
+
+    fn failed(&self, error: StorageError) {
+        if let Some(driver) = self.upgrade() {
+            for (_, outgoing) in driver.0.core.lock().peers.values() {
+                outgoing.close();
+            }
+            driver.0.storage_failure.send_replace(Some(Arc::new(error)));
+        }
+    }
+}
+
+/// Two nodes of one process that are connected until this is dropped.
+pub struct LocalConnection {
+    pumps: [tokio::task::JoinHandle<()>; 2],
+    ends: [(WeakDriver, PeerId); 2],
+}
+
+impl Drop for LocalConnection {
+    fn drop(&mut self) {
+        for pump in &self.pumps {
+            pump.abort();
+        }
+        for (driver, peer) in &self.ends {
+            if let Some(driver) = driver.upgrade() {
+                driver.remove_peer(*peer);
+            }
+        }
+    }
+}
+
+async fn pump(mut from: OutgoingReceiver, to: WeakDriver, peer: PeerId) {
+    while let Ok(frame) = from.next_frame().await {
+        let Some(to) = to.upgrade() else { return };
+        to.receive_frame(peer, &frame);
+    }
+}

@@ -1,0 +1,68 @@
+//! Where a node keeps what it has verified. Content read back is trusted: it was checked before it was stored.
+
+mod memory;
+mod sqlite;
+mod writer;
+
+use cojson::ids::CoId;
+use cojson::log::CoValueLog;
+use cojson::message::Content;
+
+pub use memory::MemoryStorage;
+pub use sqlite::{Durability, SqliteStorage};
+pub(crate) use writer::{Command, StorageEvents, StorageThread};
+
+/// A place to keep CoValues. Used by one thread.
+pub trait Storage: Send + 'static {
+    /// Appends the pieces, in their order, and returns when they are durable: all of them or, with an error, none.
+    fn append(&mut self, pieces: &[Content]) -> Result<(), StorageError>;
+
+    /// Reads everything of one value.
+    fn load(&mut self, id: &CoId) -> Result<Option<CoValueLog>, StorageError>;
+}
+
+/// Storage doesn't work. What was acknowledged before is not affected.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The database can't be used, or can't be used any more.
+    #[error("the database failed while {doing}")]
+    Database {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// Another process uses the database.
+    #[error("another process uses the database {0}")]
+    InUse(std::path::PathBuf),
+    /// The database was made by a newer version.
+    #[error("the database has version {found}, this program knows versions up to {known}")]
+    TooNew {
+        /// The database's version.
+        found: i64,
+        /// The newest version known.
+        known: i64,
+    },
+    /// The database holds something that can't be read.
+    #[error("the stored value {id} is damaged: {problem}")]
+    Damaged {
+        /// The value.
+        id: CoId,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A piece doesn't follow what is stored.
+    #[error("a piece of {id} starts after {after} transactions, {stored} are stored")]
+    Gap {
+        /// The value.
+        id: CoId,
+        /// Where the piece starts.
+        after: u64,
+        /// How many transactions are stored.
+        stored: u64,
+    },
+    /// Made to fail by a test.
+    #[error("storage was told to fail")]
+    Injected,
+}

@@ -1,0 +1,100 @@
+//! The thread that owns storage. It takes everything that waits, writes it as one batch, and only then lets the
+//! messages go that rely on it.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use cojson::ids::CoId;
+use cojson::log::CoValueLog;
+use cojson::message::{Content, Message};
+use cojson::sync::PeerId;
+
+use super::{Storage, StorageError};
+
+/// Most pieces in one database transaction.
+const BATCH_PIECES_MAX: usize = 10_000;
+
+/// What the node asks of its storage, in this order.
+pub(crate) enum Command {
+    /// Append.
+    Store(Box<Content>),
+    /// Send, once everything before is durable.
+    Send(PeerId, Message),
+    /// Read a value.
+    Load(CoId),
+    /// Say when everything before is done.
+    Barrier(tokio::sync::oneshot::Sender<()>),
+}
+
+/// What the thread calls when something is done.
+pub(crate) trait StorageEvents: Send + 'static {
+    /// Everything the message relies on is durable.
+    fn send(&self, peer: PeerId, message: Message);
+    /// A value was looked up.
+    fn loaded(&self, id: CoId, log: Option<CoValueLog>);
+    /// Nothing more will be stored or sent.
+    fn failed(&self, error: StorageError);
+}
+
+/// A handle to the thread. Dropping it ends the thread once everything is written.
+pub(crate) struct StorageThread(Sender<Command>);
+
+impl StorageThread {
+    /// Starts the thread.
+    pub fn start(storage: Box<dyn Storage>, events: impl StorageEvents) -> std::io::Result<Self> {
+        let (commands, received) = channel();
+        std::thread::Builder::new()
+            .name("storage".to_owned())
+            .spawn(move || run(storage, &received, &events))?;
+        Ok(Self(commands))
+    }
+
+    /// Queues a command. After a failure nothing is done any more.
+    pub fn command(&self, command: Command) {
+        // The thread ends early only after it reported a failure.
+        let _ = self.0.send(command);
+    }
+}
+
+fn run(mut storage: Box<dyn Storage>, commands: &Receiver<Command>, events: &impl StorageEvents) {
+    while let Ok(first) = commands.recv() {
+        let batch: Vec<Command> = std::iter::once(first)
+            .chain(commands.try_iter().take(BATCH_PIECES_MAX))
+            .collect();
+        if let Err(error) = run_batch(storage.as_mut(), batch, events) {
+            tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
+            events.failed(error);
+            return;
+        }
+    }
+}
+
+/// Writes all pieces of the batch at once; that they are durable before what was queued after them is all that counts.
+fn run_batch(
+    storage: &mut dyn Storage,
+    batch: Vec<Command>,
+    events: &impl StorageEvents,
+) -> Result<(), StorageError> {
+    let mut pieces = Vec::new();
+    let mut rest = Vec::new();
+    for command in batch {
+        match command {
+            Command::Store(content) => pieces.push(*content),
+            other => rest.push(other),
+        }
+    }
+    if !pieces.is_empty() {
+        storage.append(&pieces)?;
+    }
+    for command in rest {
+        match command {
+            Command::Store(_) => {}
+            Command::Send(peer, message) => events.send(peer, message),
+            Command::Load(id) => {
+                let log = storage.load(&id)?;
+                events.loaded(id, log);
+            }
+            Command::Barrier(done) => drop(done.send(())),
+        }
+    }
+    Ok(())
+}

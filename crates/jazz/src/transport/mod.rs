@@ -1,0 +1,9 @@
+//! How messages travel: text frames of a WebSocket (protocol, 10).
+
+mod frame;
+mod queue;
+mod websocket;
+
+pub use frame::{FRAME_BYTES_MAX, Incoming, UnreadableFrame, ping, read_frame};
+pub use queue::{Outgoing, OutgoingEnd, OutgoingReceiver, outgoing};
+pub use websocket::{Reconnecting, connect};

@@ -1,0 +1,99 @@
+//! The client's end of a WebSocket: connects, connects again when the connection breaks.
+
+use std::time::Duration;
+
+use cojson::sync::PeerRole;
+use futures::{SinkExt as _, StreamExt as _};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::FRAME_BYTES_MAX;
+use crate::driver::Driver;
+
+/// A server sends a sign of life at least every few seconds; this long without one means that it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Wait before the first attempt to connect again; each further failure adds as much.
+const RETRY_STEP: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// What may wait to be sent: a client's own writes, which must not be lost.
+const QUEUE_BYTES_MAX: usize = usize::MAX;
+
+/// A connection that is kept up until this is dropped.
+pub struct Reconnecting(tokio::task::JoinHandle<()>);
+
+impl Drop for Reconnecting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Keeps a node connected to the sync server at a `ws://` address.
+pub fn connect(driver: &Driver, url: String) -> Reconnecting {
+    let driver = driver.downgrade();
+    Reconnecting(tokio::spawn(async move {
+        let mut failures = 0;
+        while let Some(driver) = driver.upgrade() {
+            match run(driver, &url).await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    tracing::debug!(
+                        url,
+                        error = &error as &dyn std::error::Error,
+                        "no connection to the sync server"
+                    );
+                    failures += 1;
+                }
+            }
+            tokio::time::sleep((RETRY_STEP * failures.max(1)).min(RETRY_MAX)).await;
+        }
+    }))
+}
+
+/// Runs one connection. An error means that not a single frame arrived.
+async fn run(driver: Driver, url: &str) -> Result<(), tungstenite::Error> {
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(FRAME_BYTES_MAX))
+        .max_frame_size(Some(FRAME_BYTES_MAX));
+    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
+    let (socket, _) = timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| timed_out())??;
+    let (mut sink, mut stream) = socket.split();
+    let (peer, mut outgoing) = driver.add_peer(PeerRole::Server, QUEUE_BYTES_MAX);
+    let driver = driver.downgrade();
+    let writing = async {
+        while let Ok(frame) = outgoing.next_frame().await {
+            sink.send(tungstenite::Message::text(frame)).await?;
+        }
+        sink.close().await
+    };
+    let reading = async {
+        let mut wait = CONNECT_TIMEOUT;
+        while let Ok(Some(frame)) = timeout(wait, stream.next()).await {
+            wait = SILENCE_MAX;
+            let Some(driver) = driver.upgrade() else { break };
+            match frame? {
+                tungstenite::Message::Text(text) => driver.receive_frame(peer, &text),
+                tungstenite::Message::Close(_) => break,
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    let ended = tokio::select! {
+        ended = writing => ended,
+        ended = reading => ended,
+    };
+    if let Some(driver) = driver.upgrade() {
+        driver.remove_peer(peer);
+    }
+    ended
+}
+
+fn timed_out() -> tungstenite::Error {
+    tungstenite::Error::Io(std::io::Error::from(std::io::ErrorKind::TimedOut))
+}
