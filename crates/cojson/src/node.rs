@@ -238,6 +238,12 @@ impl Node {
         self.groups.role_at(group, account.as_str(), Timestamp::MAX)
     }
 
+    /// What a member (an account, an agent, or `everyone`) could do in a group at a time.
+    pub fn role_at(&mut self, member: &str, group: &CoId, at: Timestamp) -> Option<Role> {
+        self.groups.refresh(&self.values, group)?;
+        self.groups.role_at(group, member, at)
+    }
+
     /// What our account may do with a value: by its owner, or in the group it is.
     pub fn my_role(&mut self, id: &CoId) -> Option<Role> {
         let group = self.log(id)?.header().owner().unwrap_or(id).clone();
