@@ -342,7 +342,7 @@ impl Driver {
         }
     }
 
-    /// Closes all connections and waits until storage has everything.
+    /// Closes all connections, then storage once it has everything. The node is of no use afterwards.
     pub async fn shutdown(&self) {
         self.0.connections.lock().clear();
         let peers: Vec<PeerId> = self.0.core.lock().peers.keys().copied().collect();
@@ -353,7 +353,11 @@ impl Driver {
             }
             self.remove_peer(peer);
         }
-        self.wait_for_storage().await;
+        if let Some(storage) = &self.0.storage {
+            let (done, closed) = tokio::sync::oneshot::channel();
+            storage.command(Command::Close(done));
+            let _ = closed.await;
+        }
     }
 }
 

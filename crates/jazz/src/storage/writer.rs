@@ -7,6 +7,7 @@ use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::{Content, Message};
 use cojson::sync::PeerId;
+use tokio::sync::oneshot;
 
 use super::{Storage, StorageError};
 
@@ -22,7 +23,9 @@ pub(crate) enum Command {
     /// Read a value.
     Load(CoId),
     /// Say when everything before is done.
-    Barrier(tokio::sync::oneshot::Sender<()>),
+    Barrier(oneshot::Sender<()>),
+    /// Close the storage, then say so. Nothing after this is done.
+    Close(oneshot::Sender<()>),
 }
 
 /// What the thread calls when something is done.
@@ -60,20 +63,29 @@ fn run(mut storage: Box<dyn Storage>, commands: &Receiver<Command>, events: &imp
         let batch: Vec<Command> = std::iter::once(first)
             .chain(commands.try_iter().take(BATCH_PIECES_MAX))
             .collect();
-        if let Err(error) = run_batch(storage.as_mut(), batch, events) {
-            tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
-            events.failed(error);
-            return;
+        match run_batch(storage.as_mut(), batch, events) {
+            Ok(None) => {}
+            Ok(Some(closed)) => {
+                drop(storage);
+                let _ = closed.send(());
+                return;
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
+                events.failed(error);
+                return;
+            }
         }
     }
 }
 
 /// Writes all pieces of the batch at once; that they are durable before what was queued after them is all that counts.
+/// Returns whom to tell when the storage is to be closed.
 fn run_batch(
     storage: &mut dyn Storage,
     batch: Vec<Command>,
     events: &impl StorageEvents,
-) -> Result<(), StorageError> {
+) -> Result<Option<oneshot::Sender<()>>, StorageError> {
     let mut pieces = Vec::new();
     let mut rest = Vec::new();
     for command in batch {
@@ -94,7 +106,8 @@ fn run_batch(
                 events.loaded(id, log);
             }
             Command::Barrier(done) => drop(done.send(())),
+            Command::Close(closed) => return Ok(Some(closed)),
         }
     }
-    Ok(())
+    Ok(None)
 }
