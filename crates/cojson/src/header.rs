@@ -119,6 +119,18 @@ impl Uniqueness {
     }
 }
 
+impl From<String> for Uniqueness {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<BTreeMap<String, String>> for Uniqueness {
+    fn from(members: BTreeMap<String, String>) -> Self {
+        Self::Object(members)
+    }
+}
+
 impl From<&str> for Uniqueness {
     fn from(text: &str) -> Self {
         Self::Text(text.into())

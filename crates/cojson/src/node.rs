@@ -434,7 +434,7 @@ impl Node {
             affected.extend(new);
         }
         let is_affected = |value: &&CoId| {
-            let owner = self.values.get(*value).and_then(|log| log.header().owner());
+            let owner = self.values.get(value).and_then(|log| log.header().owner());
             owner.is_some_and(|owner| affected.contains(owner))
         };
         let values = self.views.ids().filter(is_affected);

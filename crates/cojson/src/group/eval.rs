@@ -28,6 +28,8 @@ const MAX_PARENT_DEPTH: usize = 32;
 #[derive(Debug, Default)]
 pub struct Groups {
     pub(super) views: HashMap<CoId, GroupView>,
+    /// Higher than any version of a state that was forgotten.
+    first_version: usize,
 }
 
 impl Groups {
@@ -43,7 +45,9 @@ impl Groups {
 
     /// Forgets the state of a group; it is built anew when it is asked for again.
     pub(crate) fn forget(&mut self, id: &CoId) {
-        self.views.remove(id);
+        if let Some(view) = self.views.remove(id) {
+            self.first_version = self.first_version.max(view.version() + 1);
+        }
     }
 
     /// Forgets secrets that were found with somebody else's.
@@ -69,7 +73,7 @@ impl Groups {
         }
         self.propagate(&closure, ingested);
         for id in &closure {
-            self.advance(values, id, Timestamp::MAX);
+            self.advance(values, id, Timestamp::MAX, 0);
         }
         for id in &closure {
             let Some(view) = self.views.get(id) else { continue };
@@ -98,7 +102,7 @@ impl Groups {
                 continue;
             };
             if !self.views.contains_key(&id) {
-                let Some(view) = GroupView::new(log.header()) else {
+                let Some(view) = GroupView::new(log.header(), self.first_version) else {
                     continue;
                 };
                 self.views.insert(id.clone(), view);
@@ -161,7 +165,10 @@ impl Groups {
     }
 
     /// Evaluates a group's transactions up to a time, and its parents as far as they matter.
-    fn advance(&mut self, values: &Values, id: &CoId, until: Timestamp) {
+    fn advance(&mut self, values: &Values, id: &CoId, until: Timestamp, depth: usize) {
+        if depth >= MAX_PARENT_DEPTH {
+            return;
+        }
         loop {
             let Some(view) = self.views.get_mut(id) else {
                 return;
@@ -178,13 +185,13 @@ impl Groups {
             };
             let parents: Vec<CoId> = view.parents_at(at).map(|(parent, _)| parent.clone()).collect();
             for parent in parents {
-                self.advance(values, &parent, at);
+                self.advance(values, &parent, at, depth + 1);
             }
             let role = self.author_role(id, author.as_str(), at);
             if let Some(parent) = parent_of(&key)
                 && role.is_some_and(can_manage)
             {
-                self.advance(values, &parent, at);
+                self.advance(values, &parent, at, depth + 1);
                 self.watch(id, parent);
             }
             if self.is_valid(values, id, &author, role, &key, &value, at) {
@@ -239,36 +246,27 @@ impl Groups {
 
     /// What `member` may do in the group at a time: its own role, raised by its parents', or else everybody's.
     pub fn role_at(&self, group: &CoId, member: &str, at: Timestamp) -> Option<Role> {
-        self.role_at_depth(group, member, at, 0)
-    }
-
-    fn role_at_depth(&self, group: &CoId, member: &str, at: Timestamp, depth: usize) -> Option<Role> {
-        let view = self.views.get(group).filter(|_| depth < MAX_PARENT_DEPTH)?;
-        if view.is_account() {
-            let is_owner = member == group.as_str() || member == view.initial_admin.as_str();
-            return is_owner.then_some(Role::Admin);
-        }
-        let grant = view.direct_grant_at(member, at);
-        let mut role = grant.and_then(Grant::role);
-        for (parent, mapping) in view.parents_at(at) {
-            let inherited = self.role_at_depth(parent, member, at, depth + 1);
-            if let Some(inherited) = inherited.and_then(|role| mapping.apply(role)) {
-                role = raise(role, inherited);
-            }
-        }
-        if role.is_none() && !matches!(grant, Some(Grant::Invite(_))) && member != EVERYONE {
-            role = view.direct_grant_at(EVERYONE, at).and_then(Grant::role);
-        }
-        role
+        let mut query = RoleQuery {
+            groups: self,
+            member,
+            at,
+            met: HashMap::new(),
+        };
+        query.role_in(group, 0)
     }
 
     /// The role that decides about a transaction: the latest so far, raised by the parents so far, without `everyone`.
     pub(crate) fn author_role(&self, group: &CoId, member: &str, at: Timestamp) -> Option<Grant> {
         let view = self.views.get(group)?;
-        let direct = view.direct_grant(member).filter(|grant| *grant != Grant::Revoked);
-        let mut role = direct;
+        let mut role = view.direct_grant(member).filter(|grant| *grant != Grant::Revoked);
+        let mut query = RoleQuery {
+            groups: self,
+            member,
+            at,
+            met: HashMap::new(),
+        };
         for (parent, mapping) in view.parents() {
-            let inherited = self.role_at_depth(parent, member, at, 1);
+            let inherited = query.role_in(parent, 1);
             if let Some(inherited) = inherited.and_then(|role| mapping.apply(role)) {
                 role = raise_author(role, inherited);
             }
@@ -317,7 +315,7 @@ impl Groups {
                 let is_account = values
                     .get(parent)
                     .is_some_and(|log| log.header().kind() == Kind::Account);
-                !is_account && !self.reaches(parent, id, at, 0)
+                !is_account && !self.reaches(parent, id, at)
             });
             return manages && parent.is_some();
         }
@@ -368,16 +366,64 @@ impl Groups {
     }
 
     /// Whether the parents of `from` lead to `to`, at a time.
-    fn reaches(&self, from: &CoId, to: &CoId, at: Timestamp, depth: usize) -> bool {
-        // A chain deeper than roles are inherited along is refused as if it were a cycle.
-        if from == to || depth >= MAX_PARENT_DEPTH {
-            return true;
+    fn reaches(&self, from: &CoId, to: &CoId, at: Timestamp) -> bool {
+        let mut pending = vec![from];
+        let mut met = HashSet::new();
+        while let Some(id) = pending.pop() {
+            if id == to {
+                return true;
+            }
+            if let Some(view) = self.views.get(id).filter(|_| met.insert(id)) {
+                pending.extend(view.parents_at(at).map(|(parent, _)| parent));
+            }
         }
-        let Some(view) = self.views.get(from) else {
-            return false;
-        };
-        view.parents_at(at)
-            .any(|(parent, _)| self.reaches(parent, to, at, depth + 1))
+        false
+    }
+}
+
+/// Looks for one member's role at one time, in each group once.
+struct RoleQuery<'a> {
+    groups: &'a Groups,
+    member: &'a str,
+    at: Timestamp,
+    /// Groups whose answer is known or, `None`, being looked for.
+    met: HashMap<&'a CoId, Option<Role>>,
+}
+
+impl<'a> RoleQuery<'a> {
+    fn role_in(&mut self, group: &CoId, depth: usize) -> Option<Role> {
+        let groups = self.groups;
+        let view = groups.views.get(group).filter(|_| depth < MAX_PARENT_DEPTH)?;
+        if view.is_account() {
+            let is_owner = self.member == group.as_str() || self.member == view.initial_admin.as_str();
+            return is_owner.then_some(Role::Admin);
+        }
+        if view.parents.is_empty() {
+            return self.without_parents(view);
+        }
+        if let Some(role) = self.met.get(group) {
+            return *role;
+        }
+        self.met.insert(&view.id, None);
+        let mut role = view.direct_grant_at(self.member, self.at).and_then(Grant::role);
+        for (parent, mapping) in view.parents_at(self.at) {
+            let inherited = self.role_in(parent, depth + 1);
+            if let Some(inherited) = inherited.and_then(|role| mapping.apply(role)) {
+                role = raise(role, inherited);
+            }
+        }
+        let role = role.or_else(|| self.without_parents(view));
+        self.met.insert(&view.id, role);
+        role
+    }
+
+    fn without_parents(&self, view: &GroupView) -> Option<Role> {
+        match view.direct_grant_at(self.member, self.at) {
+            Some(Grant::Member(role)) => Some(role),
+            Some(Grant::Invite(_)) => None,
+            Some(Grant::Revoked) | None if self.member == EVERYONE => None,
+            Some(Grant::Revoked) | None => view.direct_grant_at(EVERYONE, self.at).and_then(Grant::role),
+        }
     }
 }
 

@@ -38,7 +38,9 @@ pub struct GroupView {
     pub(super) keys_in_use: HashSet<Arc<str>>,
     /// Members that an invite made, with the invite.
     pub(super) invited: HashMap<Arc<str>, Author>,
-    /// One entry per version: the earliest time from which answers may differ from the version before.
+    /// The version of the empty state.
+    pub(super) first_version: usize,
+    /// One entry per later version: the earliest time from which answers may differ from the version before.
     pub(super) changes: Vec<Timestamp>,
     /// Secrets found so far.
     pub(super) secrets: HashMap<KeyId, KeySecret>,
@@ -74,7 +76,7 @@ pub struct Entry<'a> {
 }
 
 impl GroupView {
-    pub(super) fn new(header: &Header) -> Option<Self> {
+    pub(super) fn new(header: &Header, first_version: usize) -> Option<Self> {
         let Ruleset::Group { initial_admin } = header.ruleset() else {
             return None;
         };
@@ -92,6 +94,7 @@ impl GroupView {
             encrypted_by: HashMap::new(),
             keys_in_use: HashSet::new(),
             invited: HashMap::new(),
+            first_version,
             changes: Vec::new(),
             secrets: HashMap::new(),
         })
@@ -173,12 +176,16 @@ impl GroupView {
 
     /// Counts every change of the state; equal versions mean equal answers.
     pub fn version(&self) -> usize {
-        self.changes.len()
+        self.first_version + self.changes.len()
     }
 
     /// The earliest time from which answers may differ from those of `version`.
     pub(crate) fn changed_since(&self, version: usize) -> Option<Timestamp> {
-        self.changes.get(version..)?.iter().min().copied()
+        match version.checked_sub(self.first_version) {
+            Some(seen) => self.changes.get(seen..)?.iter().min().copied(),
+            // Seen before the state was forgotten and built anew.
+            None => Some(Timestamp::default()),
+        }
     }
 
     /// The time and session of the latest valid transaction.

@@ -179,6 +179,12 @@ impl Node {
     }
 
     pub(super) fn recipient(&self, member: Author) -> Result<Recipient, WriteError> {
+        if let Some(own) = self.writer.as_ref().filter(|writer| writer.author == member) {
+            return Ok(Recipient {
+                member,
+                sealer: own.secret.id().sealer().clone(),
+            });
+        }
         match (sealer_of(&self.values, &member), &member) {
             (Some(sealer), _) => Ok(Recipient { member, sealer }),
             (None, Author::Account(account)) => {
@@ -308,13 +314,13 @@ impl Node {
             self.reveal_to_parent(cx, edit, &new, parent);
         }
         self.groups.refresh(&self.values, group);
-        self.rotate_children(cx, edit, except);
+        self.rotate_children(cx, edit);
         Ok(())
     }
 
     /// Groups in memory that inherit from this one get new keys too, as far as we manage them: their read keys are
     /// known to whoever is excluded here.
-    fn rotate_children(&mut self, cx: &mut Cx<'_>, edit: &GroupEdit, except: &str) {
+    fn rotate_children(&mut self, cx: &mut Cx<'_>, edit: &GroupEdit) {
         let depends = |log: &&crate::log::CoValueLog| {
             log.header().kind() == crate::header::Kind::Group && log.dependencies().contains(&edit.group)
         };
@@ -336,7 +342,7 @@ impl Node {
             // A child that can't be rotated now, because a member isn't loaded, keeps its key; so it is for those
             // that aren't loaded themselves.
             if let Ok(edit) = self.edit_group(cx, &child, edit.writer.clone()) {
-                let _ = self.rotate(cx, &edit, except);
+                let _ = self.rotate(cx, &edit, "");
             }
         }
     }
