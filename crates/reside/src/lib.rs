@@ -1,1 +1,55 @@
-//! reside
+//! The ReSide SDK: what a contract and a replica are made with.
+//!
+//! A *contract* is a trait under [`macro@contract`]; a *replica* is a [`ReplicaDefinition`] and a function that is
+//! handed a running [`Replica`]. Start with `docs/contracts.md` and `docs/replicas.md`, and with the examples.
+//!
+//! This crate never names an orchestrator, and knows nothing of who loads replicas or runs their processes: a replica
+//! learns everything from its environment and its control block.
+
+pub mod contract;
+mod definition;
+mod replica;
+mod implementation;
+mod requirement;
+mod provider;
+mod process;
+mod start;
+pub mod client;
+pub mod dispatch;
+pub mod rpc;
+pub mod rcb;
+mod grants;
+mod reconcile;
+mod work_queue;
+mod profile;
+mod directory;
+pub mod manifest;
+pub mod permission;
+pub mod identity;
+mod display;
+pub mod config;
+mod clock;
+mod logging;
+pub mod prelude;
+
+
+pub use clock::Clock;
+pub use contract::{BoxError, Contract, HandlerResult, Migrate, Permission, PermissionHandler, Serve};
+pub use definition::{DefinitionError, ReplicaDefinition, RequirementBuilder};
+pub use directory::NodeDirectory;
+pub use display::{DisplayInfo, DisplayText, InvalidDisplayInfo};
+pub use grants::{PublishedGrant, PublishedGrants};
+pub use identity::{Identity, InvalidIdentity};
+pub use implementation::Implementation;
+pub use logging::init_logging;
+pub use manifest::{ContractManifest, Info, Manifest, ReplicaManifest};
+pub use process::{RunResult, contract_main, main, start_replica};
+pub use profile::{Endpoints, ReplicaProfile};
+pub use provider::{Connector, Provider, ProviderError};
+pub use rcb::ControlBlock;
+pub use reconcile::HANDLER_TIMEOUT;
+pub use replica::{NotImplemented, Replica};
+pub use requirement::{Requirement, RequirementError};
+pub use reside_macros::{Permission, contract};
+pub use rpc::{Call, CallError, RpcError, RpcResult};
+pub use start::{Launch, NotFlushed, Running, StartError};

@@ -1,0 +1,84 @@
+//! The table of methods of a served contract: from the name and JSON of a call to the service and back.
+
+use std::{collections::HashMap, fmt, future::Future, sync::Arc};
+
+use futures::future::BoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    contract::Contract,
+    identity::Identity,
+    rpc::{Call, RpcError, RpcResult},
+};
+
+type Handler = Arc<dyn Fn(Call, &[u8]) -> BoxFuture<'static, RpcResult<Vec<u8>>> + Send + Sync>;
+
+/// The methods of one contract, bound to the service that implements it. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatch {
+    contract: Identity,
+    methods: HashMap<&'static str, Handler>,
+}
+
+impl Dispatch {
+    /// Makes the table of a contract, without methods yet.
+    pub fn new<C: Contract>() -> Self {
+        Self {
+            contract: C::identity(),
+            methods: HashMap::new(),
+        }
+    }
+
+    /// Adds a method under its name on the wire.
+    #[must_use]
+    pub fn method<S, Q, A, F, Fut>(mut self, name: &'static str, service: &Arc<S>, method: F) -> Self
+    where
+        S: Send + Sync + 'static,
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize,
+        F: Fn(Arc<S>, Call, Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = RpcResult<A>> + Send + 'static,
+    {
+        let service = service.clone();
+        let handler = move |call: Call, body: &[u8]| -> BoxFuture<'static, RpcResult<Vec<u8>>> {
+            match serde_json::from_slice::<Q>(body) {
+                Ok(request) => {
+                    let answer = method(service.clone(), call, request);
+                    Box::pin(async move { serde_json::to_vec(&answer.await?).map_err(RpcError::internal) })
+                }
+                Err(error) => Box::pin(std::future::ready(Err(RpcError::malformed(error.to_string())))),
+            }
+        };
+        self.methods.insert(name, Arc::new(handler));
+        self
+    }
+
+    /// Returns the contract.
+    pub fn contract(&self) -> &Identity {
+        &self.contract
+    }
+
+    /// Tells whether the contract has the method.
+    pub fn has_method(&self, name: &str) -> bool {
+        self.methods.contains_key(name)
+    }
+
+    /// Calls a method with the JSON of its request; returns the JSON of the response.
+    ///
+    /// Dropping the future cancels the handler at its next await.
+    pub fn call(&self, name: &str, call: Call, body: &[u8]) -> BoxFuture<'static, RpcResult<Vec<u8>>> {
+        match self.methods.get(name) {
+            Some(handler) => handler(call, body),
+            None => {
+                let message = format!("{} has no method `{}`", self.contract, name.escape_debug());
+                Box::pin(std::future::ready(Err(RpcError::not_found(message))))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dispatch({}, {} methods)", self.contract, self.methods.len())
+    }
+}

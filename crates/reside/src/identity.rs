@@ -1,0 +1,236 @@
+//! Identities: full OCI image names without tag or digest. They name contracts and replicas, and they authenticate,
+//! since only who controls that repository can publish under it.
+
+use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The longest identity, as registries limit it.
+pub const IDENTITY_BYTES_MAX: usize = 255;
+
+/// A full OCI image name without tag or digest, e.g. `ghcr.io/exeteres/reside/contracts/alpha.v1`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Identity(Arc<str>);
+
+/// The text isn't a full image name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not an identity: expected a full image name without tag or digest, as `ghcr.io/owner/contracts/name.v1`"
+)]
+pub struct InvalidIdentity(String);
+
+impl Identity {
+    /// Makes the identity of a constant that was checked at compile time (see [`is_identity`]).
+    ///
+    /// # Panics
+    /// If the text is no identity. The contract macro and replica definitions check theirs before.
+    pub fn from_static(text: &'static str) -> Self {
+        assert!(is_identity(text), "`{text}` is not an identity");
+        Self(text.into())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Tells whether the text is a full image name without tag or digest.
+pub const fn is_identity(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.len() > IDENTITY_BYTES_MAX {
+        return false;
+    }
+    let Some(mut at) = registry_end(bytes) else {
+        return false;
+    };
+    while at < bytes.len() {
+        let Some(end) = component_end(bytes, at + 1) else {
+            return false;
+        };
+        at = end;
+    }
+    true
+}
+
+/// Returns where the registry ends and the path begins. A registry has a dot or a port, or is `localhost`.
+const fn registry_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut qualified = false;
+    let mut port = None;
+    while at < bytes.len() && bytes[at] != b'/' {
+        let previous = if at == 0 { b'.' } else { bytes[at - 1] };
+        match bytes[at] {
+            b'0'..=b'9' => {}
+            b'a'..=b'z' if port.is_none() => {}
+            b'.' | b'-' if port.is_none() && previous.is_ascii_alphanumeric() => {
+                qualified = qualified || bytes[at] == b'.';
+            }
+            b':' if port.is_none() && previous.is_ascii_alphanumeric() => {
+                qualified = true;
+                port = Some(at);
+            }
+            _ => return None,
+        }
+        at += 1;
+    }
+    let ends_well = at > 0 && at < bytes.len() && bytes[at - 1].is_ascii_alphanumeric();
+    if ends_well && (qualified || starts_with(bytes, b"localhost/")) {
+        Some(at)
+    } else {
+        None
+    }
+}
+
+/// Returns where the path component ends: words of letters and digits with `.`, `_`, `__` or dashes between them.
+const fn component_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    let mut separator = start;
+    while at < bytes.len() && bytes[at] != b'/' {
+        let length = at - separator;
+        match bytes[at] {
+            b'a'..=b'z' | b'0'..=b'9' => separator = at + 1,
+            b'.' if at > start && length == 0 => {}
+            b'_' if at > start && (length == 0 || (length == 1 && bytes[at - 1] == b'_')) => {}
+            b'-' if at > start && (length == 0 || bytes[at - 1] == b'-') => {}
+            _ => return None,
+        }
+        at += 1;
+    }
+    if at > start && separator == at {
+        Some(at)
+    } else {
+        None
+    }
+}
+
+const fn starts_with(bytes: &[u8], prefix: &[u8]) -> bool {
+    match bytes.split_at_checked(prefix.len()) {
+        None => false,
+        Some((head, _)) => {
+            let mut at = 0;
+            while at < prefix.len() {
+                if head[at] != prefix[at] {
+                    return false;
+                }
+                at += 1;
+            }
+            true
+        }
+    }
+}
+
+impl FromStr for Identity {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_identity(text) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidIdentity(bounded(text)))
+        }
+    }
+}
+
+/// Keeps what strangers sent from flooding a message.
+fn bounded(text: &str) -> String {
+    text.chars().take(IDENTITY_BYTES_MAX).collect()
+}
+
+impl TryFrom<String> for Identity {
+    type Error = InvalidIdentity;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Identity> for String {
+    fn from(identity: Identity) -> Self {
+        identity.0.as_ref().to_owned()
+    }
+}
+
+impl AsRef<str> for Identity {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Identity {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq<str> for Identity {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for Identity {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_image_names_are_identities() {
+        for text in [
+            "ghcr.io/exeteres/reside/contracts/alpha.v1",
+            "ghcr.io/exeteres/reside/contracts/kubernetes-sentinel.v1",
+            "localhost:5000/a",
+            "localhost/a__b/c--d/e_f",
+            "my-registry.example.com:443/x",
+        ] {
+            assert!(is_identity(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_not() {
+        for text in [
+            "",
+            "alpha",
+            "exeteres/alpha",
+            "ghcr.io",
+            "ghcr.io/",
+            "ghcr.io//a",
+            "ghcr.io/a/",
+            "ghcr.io/A",
+            "ghcr.io/a:latest",
+            "ghcr.io/a@sha256:00",
+            "ghcr.io/a..b",
+            "ghcr.io/a___b",
+            "ghcr.io/-a",
+            "ghcr.io/a.",
+            "ghcr.io:/a",
+            "ghcr.io:x/a",
+            ".io/a",
+            "ghcr..io/a",
+            "https://ghcr.io/a",
+            "ghcr.io/a b",
+        ] {
+            assert!(!is_identity(text), "{text}");
+        }
+        assert!(!is_identity(&format!("ghcr.io/{}", "a".repeat(300))));
+    }
+}
