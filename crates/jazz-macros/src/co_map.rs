@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type, spanned::Spanned};
+use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
+use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type};
 
 /// The attributes of the struct.
 struct Container {
@@ -45,8 +47,8 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (generics, arguments, bounds) = input.generics.split_for_impl();
 
     let table = fields.iter().map(|field| {
-        let (wire, make) = (&field.wire, field.table_entry());
-        quote!(#krate::Field::#make(#wire))
+        let (rust, wire, make) = (field.rust_name(), &field.wire, field.table_entry());
+        quote!(#krate::Field::#make(#rust, #wire))
     });
     let reads = fields.iter().map(|field| {
         let (ident, wire, method) = (field.ident, &field.wire, field.read_method());
@@ -76,8 +78,15 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
 
 impl Container {
     fn parse(input: &DeriveInput) -> Result<Self> {
-        let mut container = Self { krate: syn::parse_quote!(::jazz), rename_all: Case::Camel };
-        for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("co")) {
+        let mut container = Self {
+            krate: syn::parse_quote!(::jazz),
+            rename_all: Case::Camel,
+        };
+        for attribute in input
+            .attrs
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("co"))
+        {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("rename_all") {
                     let text: LitStr = meta.value()?.parse()?;
@@ -108,7 +117,10 @@ fn parse_fields<'a>(input: &'a DeriveInput, container: &Container) -> Result<Vec
     for field in &named.named {
         let field = Field::parse(field, container)?;
         if let Some(other) = seen.insert(field.wire.value(), field.ident) {
-            let message = format!("`{}` is already the name of the field `{other}`", field.wire.value());
+            let message = format!(
+                "`{}` is already the name of the field `{other}`",
+                field.wire.value()
+            );
             return Err(Error::new(field.wire.span(), message));
         }
         fields.push(field);
@@ -125,7 +137,11 @@ impl<'a> Field<'a> {
         };
         let mut rename = None;
         let mut default = None;
-        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("co")) {
+        for attribute in field
+            .attrs
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("co"))
+        {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("rename") {
                     let name: LitStr = meta.value()?.parse()?;
@@ -143,7 +159,10 @@ impl<'a> Field<'a> {
         }
         let mode = match (option_argument(&field.ty), default) {
             (Some(_), Some(span)) => {
-                return Err(Error::new(span, "an `Option` is `None` when absent: `default` has no effect here"));
+                return Err(Error::new(
+                    span,
+                    "an `Option` is `None` when absent: `default` has no effect here",
+                ));
             }
             (Some(inner), None) if is_named(inner, &["Ref", "Timestamp"]) => Mode::OptionalNull,
             (Some(_), None) => Mode::Optional,
@@ -151,10 +170,14 @@ impl<'a> Field<'a> {
             (None, None) => Mode::Required,
         };
         let wire = rename.unwrap_or_else(|| {
-            let rust = ident.to_string();
-            LitStr::new(&container.rename_all.apply(rust.strip_prefix("r#").unwrap_or(&rust)), ident.span())
+            let name = container.rename_all.apply(&ident.unraw().to_string());
+            LitStr::new(&name, ident.span())
         });
         Ok(Self { ident, wire, mode })
+    }
+
+    fn rust_name(&self) -> String {
+        self.ident.unraw().to_string()
     }
 
     fn table_entry(&self) -> TokenStream {
@@ -184,8 +207,14 @@ impl<'a> Field<'a> {
 /// `T` of `Option<T>`.
 fn option_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
-    let last = path.path.segments.last().filter(|segment| segment.ident == "Option")?;
-    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let last = path
+        .path
+        .segments
+        .last()
+        .filter(|segment| segment.ident == "Option")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+        return None;
+    };
     match arguments.args.first() {
         Some(GenericArgument::Type(inner)) if arguments.args.len() == 1 => Some(inner),
         _ => None,
@@ -194,7 +223,10 @@ fn option_argument(ty: &Type) -> Option<&Type> {
 
 fn is_named(ty: &Type, names: &[&str]) -> bool {
     let Type::Path(path) = ty else { return false };
-    path.path.segments.last().is_some_and(|segment| names.iter().any(|name| segment.ident == name))
+    path.path
+        .segments
+        .last()
+        .is_some_and(|segment| names.iter().any(|name| segment.ident == name))
 }
 
 impl Case {

@@ -21,5 +21,7 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(CoMap, attributes(co))]
 pub fn derive_co_map(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    co_map::expand(&input).unwrap_or_else(|error| error.to_compile_error()).into()
+    co_map::expand(&input)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

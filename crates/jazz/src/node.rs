@@ -1,0 +1,341 @@
+//! The node: what a program holds to take part.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cojson::ids::{AccountId, SessionId};
+use cojson::secrets::{AgentSecret, SecretSeed};
+use cojson::{Credentials, Cx, WriteError as CoreError};
+use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::{Driver, LoadFailure, LocalConnection, NotSynced, OsEntropy};
+use crate::error::{ConnectError, WriteError};
+use crate::storage::{Durability, SqliteStorage, Storage};
+
+/// How long a load may take unless the builder says otherwise.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A node that acts for one account: it holds values, keeps them up to date with a sync server, and stores them.
+///
+/// Clones are the same node. It runs until the last clone, and everything loaded through it, is dropped, or until
+/// [`shutdown`](Self::shutdown).
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    driver: Driver,
+    credentials: Credentials,
+    load_timeout: Duration,
+    /// Read-modify-write takes turns; a closure of one may contain another.
+    updates: ReentrantMutex<()>,
+    closed: CancellationToken,
+    /// Keeps the connection to a server of this process.
+    _local: Option<LocalConnection>,
+}
+
+impl Node {
+    /// Describes a node, to be started with [`connect`](NodeBuilder::connect).
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// The account that the node acts for.
+    pub fn account_id(&self) -> &AccountId {
+        &self.0.credentials.account_id
+    }
+
+    /// What it takes to act for the account again. To be kept secret.
+    pub fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    /// Waits until the server has everything that was written here, durably. Without a server that never happens.
+    pub async fn wait_for_sync(&self, within: Duration) -> Result<(), NotSynced> {
+        self.0.driver.wait_for_sync(within).await
+    }
+
+    /// Waits until everything that was written here is in the node's own storage.
+    pub async fn wait_for_storage(&self) {
+        self.0.driver.wait_for_storage().await;
+    }
+
+    /// Waits until a server is connected; `false` if none was in time.
+    pub async fn connected(&self, within: Duration) -> bool {
+        self.0.driver.connected(within).await
+    }
+
+    /// Whether a server is connected.
+    pub fn is_connected(&self) -> bool {
+        self.0.driver.is_connected()
+    }
+
+    /// Ends all subscriptions and connections, and returns when storage has everything. What was written before and
+    /// not yet sent is sent when the same storage is used again; without storage, [wait](Self::wait_for_sync) first.
+    pub async fn shutdown(&self) {
+        self.0.closed.cancel();
+        self.0.driver.shutdown().await;
+    }
+
+    /// The untyped node below.
+    pub fn driver(&self) -> &Driver {
+        &self.0.driver
+    }
+
+    pub(crate) fn load_timeout(&self) -> Duration {
+        self.0.load_timeout
+    }
+
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.0.closed.clone().cancelled_owned()
+    }
+
+    pub(crate) fn lock_updates(&self) -> ReentrantMutexGuard<'_, ()> {
+        self.0.updates.lock()
+    }
+
+    /// Runs a closure on the core.
+    pub(crate) fn core<R>(&self, run: impl FnOnce(&mut cojson::Node, &mut Cx<'_>) -> R) -> R {
+        self.0.driver.with(run)
+    }
+
+    /// Runs a command of the core.
+    pub(crate) fn write<R>(
+        &self,
+        run: impl FnOnce(&mut cojson::Node, &mut Cx<'_>) -> Result<R, CoreError>,
+    ) -> Result<R, WriteError> {
+        self.core(|core, cx| {
+            run(core, cx).map_err(|error| WriteError::from_core(error, core, self.account_id()))
+        })
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({})", self.account_id())
+    }
+}
+
+/// A sync server in this process that keeps everything in memory: for tests and examples.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), jazz::Error> {
+/// let server = jazz::LocalServer::new();
+/// let ada = jazz::Node::builder().local_server(&server).create_account("Ada").connect().await?;
+/// let bob = jazz::Node::builder().local_server(&server).create_account("Bob").connect().await?;
+/// bob.load_account(ada.account_id()).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct LocalServer(Driver);
+
+impl Default for LocalServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LocalServer {
+    /// A server that holds nothing.
+    pub fn new() -> Self {
+        Self(Driver::new(cojson::Node::new(false)))
+    }
+
+    /// Connects a node until the connection is dropped. [`NodeBuilder::local_server`] does so for as long as the node
+    /// lives.
+    #[must_use = "dropping the connection disconnects"]
+    pub fn connect(&self, node: &Node) -> LocalConnection {
+        node.driver().connect_local(&self.0)
+    }
+
+    /// The untyped node below.
+    pub fn driver(&self) -> &Driver {
+        &self.0
+    }
+}
+
+/// Describes a node.
+#[derive(Default)]
+#[must_use = "nothing happens before `connect`"]
+pub struct NodeBuilder {
+    server: Option<String>,
+    local_server: Option<LocalServer>,
+    storage: Option<StorageChoice>,
+    account: Option<AccountChoice>,
+    load_timeout: Option<Duration>,
+}
+
+enum StorageChoice {
+    File(PathBuf),
+    Other(Box<dyn Storage>),
+}
+
+enum AccountChoice {
+    LogIn(Credentials),
+    Create {
+        secret: Option<AgentSecret>,
+        name: String,
+    },
+    LogInOrCreate {
+        credentials: Credentials,
+        name: String,
+    },
+}
+
+impl NodeBuilder {
+    /// Keeps the node connected to the sync server at this `ws://` or `wss://` address. Without a server the node
+    /// works offline.
+    pub fn sync_server(mut self, url: impl Into<String>) -> Self {
+        self.server = Some(url.into());
+        self
+    }
+
+    /// Connects the node to a server of this process.
+    pub fn local_server(mut self, server: &LocalServer) -> Self {
+        self.local_server = Some(server.clone());
+        self
+    }
+
+    /// Stores everything in this file, which is made if it isn't there. Without storage, what the node holds is kept
+    /// by the server alone.
+    pub fn storage(mut self, path: impl Into<PathBuf>) -> Self {
+        self.storage = Some(StorageChoice::File(path.into()));
+        self
+    }
+
+    /// Stores everything in a storage of another kind.
+    pub fn storage_with(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(StorageChoice::Other(Box::new(storage)));
+        self
+    }
+
+    /// Acts for an account that exists.
+    pub fn account(mut self, credentials: Credentials) -> Self {
+        self.account = Some(AccountChoice::LogIn(credentials));
+        self
+    }
+
+    /// Acts for an account, and makes it, with this name, if nobody knows it: one whose secret was chosen before there
+    /// was a server to tell.
+    pub fn account_or_create(mut self, credentials: Credentials, name: impl Into<String>) -> Self {
+        self.account = Some(AccountChoice::LogInOrCreate {
+            credentials,
+            name: name.into(),
+        });
+        self
+    }
+
+    /// Makes a new account with this name. Its secret is in [`Node::credentials`].
+    pub fn create_account(mut self, name: impl Into<String>) -> Self {
+        self.account = Some(AccountChoice::Create {
+            secret: None,
+            name: name.into(),
+        });
+        self
+    }
+
+    /// Makes the account of a secret; the account's id follows from it alone.
+    pub fn create_account_of(mut self, secret: AgentSecret, name: impl Into<String>) -> Self {
+        self.account = Some(AccountChoice::Create {
+            secret: Some(secret),
+            name: name.into(),
+        });
+        self
+    }
+
+    /// How long a load may take: 30 seconds unless said here.
+    pub fn load_timeout(mut self, timeout: Duration) -> Self {
+        self.load_timeout = Some(timeout);
+        self
+    }
+
+    /// Starts the node. Logging in waits for the account; making one doesn't wait for the server.
+    pub async fn connect(self) -> Result<Node, ConnectError> {
+        let account = self.account.ok_or(ConnectError::NoAccount)?;
+        if let Some(url) = self.server.as_ref().filter(|url| !is_websocket(url)) {
+            return Err(ConnectError::InvalidServer(url.clone()));
+        }
+        let driver = match self.storage {
+            None => Driver::new(cojson::Node::new(false)),
+            Some(StorageChoice::Other(storage)) => Driver::with_storage(cojson::Node::new(true), storage)?,
+            Some(StorageChoice::File(path)) => {
+                let storage = SqliteStorage::open(&path, Durability::default())?;
+                Driver::with_storage(cojson::Node::new(true), Box::new(storage))?
+            }
+        };
+        if let Some(url) = self.server {
+            driver.connect_websocket(url);
+        }
+        let local = self.local_server.map(|server| driver.connect_local(&server.0));
+        let load_timeout = self.load_timeout.unwrap_or(LOAD_TIMEOUT);
+        let credentials = account.act(&driver, load_timeout).await?;
+        Ok(Node(Arc::new(Inner {
+            driver,
+            credentials,
+            load_timeout,
+            updates: ReentrantMutex::new(()),
+            closed: CancellationToken::new(),
+            _local: local,
+        })))
+    }
+}
+
+impl AccountChoice {
+    /// Makes the node act for the account.
+    async fn act(self, driver: &Driver, within: Duration) -> Result<Credentials, ConnectError> {
+        match self {
+            Self::LogIn(credentials) => {
+                log_in(driver, &credentials, within).await?;
+                Ok(credentials)
+            }
+            Self::Create { secret, name } => {
+                let secret =
+                    secret.unwrap_or_else(|| AgentSecret::from_seed(&SecretSeed::random(&mut OsEntropy)));
+                create(driver, secret, &name)
+            }
+            Self::LogInOrCreate { credentials, name } => match log_in(driver, &credentials, within).await {
+                Ok(()) => Ok(credentials),
+                Err(ConnectError::AccountNotFound(_)) => create(driver, credentials.agent_secret, &name),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+async fn log_in(driver: &Driver, credentials: &Credentials, within: Duration) -> Result<(), ConnectError> {
+    let account = &credentials.account_id;
+    if Credentials::of(credentials.agent_secret.clone()).account_id != *account {
+        return Err(ConnectError::WrongSecret(account.clone()));
+    }
+    driver
+        .load(account.as_co_id(), within)
+        .await
+        .map_err(|failure| match failure {
+            LoadFailure::Unavailable => ConnectError::AccountNotFound(account.clone()),
+            LoadFailure::Timeout => ConnectError::Timeout(account.clone()),
+        })?;
+    driver
+        .with(|core, cx| {
+            // A new session each time: no other process uses it, and no crash has cut its tail.
+            let session = SessionId::random(account.clone().into(), cx.rng);
+            core.log_in(account, credentials.agent_secret.clone(), session)
+        })
+        .map_err(|_| ConnectError::WrongSecret(account.clone()))
+}
+
+fn create(driver: &Driver, secret: AgentSecret, name: &str) -> Result<Credentials, ConnectError> {
+    driver.with(|core, cx| {
+        let account = Credentials::of(secret.clone()).account_id;
+        let created = core.create_account_of(cx, secret, name);
+        created.map_err(|error| WriteError::from_core(error, core, &account).into())
+    })
+}
+
+fn is_websocket(url: &str) -> bool {
+    url.starts_with("ws://") || url.starts_with("wss://")
+}

@@ -1,0 +1,432 @@
+//! References to values, and handles of loaded ones.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::str::FromStr;
+
+use cojson::content::{ListView, MapView};
+use cojson::group::{GroupView, Role};
+use cojson::header::Kind;
+use cojson::ids::{AccountId, Author, CoId, ParseIdError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::account::Account;
+use crate::error::{LoadError, SchemaError, WriteError};
+use crate::group::Group;
+use crate::load::Child;
+use crate::node::Node;
+use crate::subscribe::{Subscription, fingerprint};
+use crate::time::Timestamp;
+
+/// A type of CoValue: what derives [`CoMap`](crate::CoMap), [`CoList`](crate::CoList), [`CoRecord`](crate::CoRecord),
+/// [`Account`] and [`Group`]. Not to be implemented by hand.
+pub trait CoValue: Sized + Send + Sync + 'static {
+    /// The content at one moment.
+    type Snapshot: Send + 'static;
+
+    #[doc(hidden)]
+    const SHAPE: Shape;
+
+    #[doc(hidden)]
+    fn snapshot(raw: Raw<'_>) -> Result<Self::Snapshot, SchemaError>;
+
+    /// What the content refers to, each with its path.
+    #[doc(hidden)]
+    fn children(raw: Raw<'_>) -> Result<Vec<Child>, SchemaError>;
+}
+
+/// How the core sees a type of value.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A map.
+    Map,
+    /// A list.
+    List,
+    /// A group.
+    Group,
+    /// An account.
+    Account,
+}
+
+impl Shape {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Map => "map",
+            Self::List => "list",
+            Self::Group => "group",
+            Self::Account => "account",
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Map => Kind::Map,
+            Self::List => Kind::List,
+            Self::Group => Kind::Group,
+            Self::Account => Kind::Account,
+        }
+    }
+}
+
+/// The content of a value as the core has it.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub enum Raw<'a> {
+    /// Of a map.
+    Map(&'a MapView),
+    /// Of a list.
+    List(&'a ListView),
+    /// Of a group or an account.
+    Group(&'a GroupView),
+}
+
+/// Calls `read` with the content of a value of type `T`, if our account may see it.
+pub(crate) fn with_raw<T: CoValue, R>(
+    core: &mut cojson::Node,
+    id: &CoId,
+    read: impl FnOnce(Raw<'_>) -> Result<R, SchemaError>,
+) -> Result<R, LoadError> {
+    check_readable(core, id, T::SHAPE)?;
+    let raw = match T::SHAPE {
+        Shape::Map => Raw::Map(core.map(id)?),
+        Shape::List => Raw::List(core.list(id)?),
+        Shape::Group | Shape::Account => Raw::Group(core.group(id)?),
+    };
+    read(raw).map_err(|error| error.of(id).into())
+}
+
+/// Whether a value is here, wasn't deleted, is of the right kind, and may be read.
+pub(crate) fn check_access(core: &mut cojson::Node, id: &CoId, shape: Shape) -> Result<(), LoadError> {
+    check_readable(core, id, shape)?;
+    if core.is_deleted(id) {
+        Err(LoadError::Deleted(id.clone()))
+    } else {
+        Ok(())
+    }
+}
+
+/// As [`check_access`], for what will look for a deletion itself. Groups and accounts are public.
+fn check_readable(core: &mut cojson::Node, id: &CoId, shape: Shape) -> Result<(), LoadError> {
+    let log = core.log(id).ok_or_else(|| LoadError::Unavailable(id.clone()))?;
+    if log.header().kind() != shape.kind() {
+        return Err(LoadError::WrongKind {
+            id: id.clone(),
+            expected: shape.name(),
+        });
+    }
+    if matches!(shape, Shape::Map | Shape::List) && core.my_role(id).is_none() {
+        return Err(LoadError::Unauthorised(id.clone()));
+    }
+    Ok(())
+}
+
+/// The id of a value of type `T`; as a field, a link to that value. It is stored as the id's text.
+pub struct Ref<T> {
+    id: CoId,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Ref<T> {
+    /// A reference to the value with this id.
+    pub fn new(id: CoId) -> Self {
+        Self { id, of: PhantomData }
+    }
+
+    /// The id.
+    pub fn id(&self) -> &CoId {
+        &self.id
+    }
+
+    /// The id alone.
+    pub fn into_id(self) -> CoId {
+        self.id
+    }
+}
+
+impl<T> Clone for Ref<T> {
+    fn clone(&self) -> Self {
+        Self::new(self.id.clone())
+    }
+}
+
+impl<T> fmt::Debug for Ref<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ref({})", self.id)
+    }
+}
+
+impl<T> fmt::Display for Ref<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+impl<T> PartialEq for Ref<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<T> Eq for Ref<T> {}
+
+impl<T> PartialOrd for Ref<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Ref<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.id.cmp(&other.id)
+    }
+}
+
+impl<T> Hash for Ref<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl<T> From<CoId> for Ref<T> {
+    fn from(id: CoId) -> Self {
+        Self::new(id)
+    }
+}
+
+impl<T> From<&Co<T>> for Ref<T> {
+    fn from(value: &Co<T>) -> Self {
+        value.reference()
+    }
+}
+
+impl<T> From<Ref<T>> for CoId {
+    fn from(reference: Ref<T>) -> Self {
+        reference.id
+    }
+}
+
+impl From<AccountId> for Ref<Account> {
+    fn from(id: AccountId) -> Self {
+        Self::new(id.into())
+    }
+}
+
+impl From<Ref<Account>> for AccountId {
+    fn from(account: Ref<Account>) -> Self {
+        account.id.into()
+    }
+}
+
+impl<T> FromStr for Ref<T> {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        text.parse().map(Self::new)
+    }
+}
+
+impl<T> Serialize for Ref<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.id.serialize(serializer)
+    }
+}
+
+impl<'de, T: CoValue> Deserialize<'de> for Ref<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let reference = Self::new(CoId::deserialize(deserializer)?);
+        Link::of(&reference).found();
+        Ok(reference)
+    }
+}
+
+/// A reference whose type is known by what it leads to.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub id: CoId,
+    pub shape: Shape,
+    pub children: fn(&mut cojson::Node, &CoId) -> Result<Vec<Child>, LoadError>,
+}
+
+thread_local! {
+    /// The references read while somebody collects them. Any type may hold references, at any depth, and serde brings
+    /// them all past here; there is no other way to meet them in a type that is not ours.
+    static FOUND: RefCell<Option<Vec<Link>>> = const { RefCell::new(None) };
+}
+
+impl Link {
+    pub fn of<T: CoValue>(reference: &Ref<T>) -> Self {
+        let children = |core: &mut cojson::Node, id: &CoId| with_raw::<T, _>(core, id, T::children);
+        Self {
+            id: reference.id.clone(),
+            shape: T::SHAPE,
+            children,
+        }
+    }
+
+    fn found(self) {
+        FOUND.with_borrow_mut(|found| {
+            if let Some(found) = found {
+                found.push(self);
+            }
+        });
+    }
+
+    /// Runs `read` and returns the references that it read with its result.
+    pub fn collect<R>(read: impl FnOnce() -> R) -> (R, Vec<Self>) {
+        struct Restore(Option<Vec<Link>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                FOUND.set(self.0.take());
+            }
+        }
+        let restore = Restore(FOUND.replace(Some(Vec::new())));
+        let result = read();
+        let found = FOUND.replace(None).unwrap_or_default();
+        drop(restore);
+        (result, found)
+    }
+}
+
+/// A value that is loaded, or made by us: a handle that is cheap to clone. Reading gives what the node has now.
+pub struct Co<T> {
+    node: Node,
+    id: CoId,
+    owner: CoId,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Co<T> {
+    pub(crate) fn new(node: &Node, id: CoId, owner: CoId) -> Self {
+        Self {
+            node: node.clone(),
+            id,
+            owner,
+            of: PhantomData,
+        }
+    }
+
+    /// The id.
+    pub fn id(&self) -> &CoId {
+        &self.id
+    }
+
+    /// A reference to the value, to link to it.
+    pub fn reference(&self) -> Ref<T> {
+        Ref::new(self.id.clone())
+    }
+
+    /// The node that holds it.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The group that owns it; a group and an account own themselves.
+    pub fn owner(&self) -> Group {
+        Group::new(&self.node, self.owner.clone())
+    }
+
+    /// What our account may do with it.
+    pub fn my_role(&self) -> Option<Role> {
+        self.node.core(|core, _| core.my_role(&self.id))
+    }
+
+    /// Deletes it for everybody who hears of it. Only an admin of its group can; groups and accounts stay.
+    pub fn delete(&self) -> Result<(), WriteError> {
+        self.node.write(|core, cx| core.delete(cx, &self.id))
+    }
+}
+
+impl<T: CoValue> Co<T> {
+    /// What the value is now, then what it becomes: at most one snapshot waits, always the newest, and equal ones are
+    /// not repeated. Ends when the node is shut down.
+    pub fn subscribe(&self) -> Subscription<T::Snapshot> {
+        Subscription::new(self)
+    }
+
+    pub(crate) fn read<R>(
+        &self,
+        read: impl FnOnce(Raw<'_>) -> Result<R, SchemaError>,
+    ) -> Result<R, LoadError> {
+        self.node.core(|core, _| with_raw::<T, _>(core, &self.id, read))
+    }
+
+    /// The content, unless it is the one with this fingerprint.
+    #[expect(
+        clippy::type_complexity,
+        reason = "both parts are explained here and used once"
+    )]
+    pub(crate) fn read_unless(&self, seen: Option<u64>) -> Option<(u64, Result<T::Snapshot, LoadError>)> {
+        let read = self.read(|raw| {
+            let fingerprint = fingerprint(raw);
+            if seen == Some(fingerprint) {
+                return Ok(None);
+            }
+            Ok(Some((
+                fingerprint,
+                T::snapshot(raw).map_err(|error| error.of(&self.id)),
+            )))
+        });
+        match read {
+            Ok(None) => None,
+            Ok(Some((fingerprint, snapshot))) => Some((fingerprint, snapshot.map_err(LoadError::from))),
+            Err(error) => {
+                let fingerprint = crate::subscribe::hash(&error.to_string());
+                (seen != Some(fingerprint)).then_some((fingerprint, Err(error)))
+            }
+        }
+    }
+}
+
+impl<T> Clone for Co<T> {
+    fn clone(&self) -> Self {
+        Self::new(&self.node, self.id.clone(), self.owner.clone())
+    }
+}
+
+impl<T> fmt::Debug for Co<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Co({})", self.id)
+    }
+}
+
+impl<T> PartialEq for Co<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl<T> Eq for Co<T> {}
+
+impl<T> Hash for Co<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+/// Who wrote something, and when, as they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Edit {
+    /// The author.
+    pub by: Author,
+    /// The author's claim of the time.
+    pub at: Timestamp,
+}
+
+impl Edit {
+    /// The account that wrote it; an invite has none.
+    pub fn account(&self) -> Option<&AccountId> {
+        self.by.account()
+    }
+}
+
+impl From<cojson::content::Edit> for Edit {
+    fn from(edit: cojson::content::Edit) -> Self {
+        Self {
+            by: edit.by,
+            at: edit.at.into(),
+        }
+    }
+}
