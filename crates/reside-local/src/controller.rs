@@ -1,0 +1,147 @@
+//! Gives every workload object its task, and keeps what the gateway must know of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::logs::Logs;
+use crate::manifest::{Checked, Kind};
+use crate::runtime::Settings;
+use crate::spawn::{Images, Spawner};
+use crate::store::{Key, Store};
+use crate::workload::{self, Wanted, Wish};
+
+/// What workloads share.
+pub(crate) struct Context {
+    pub store: Arc<Store>,
+    pub logs: Logs,
+    pub spawner: Spawner,
+    pub images: Arc<dyn Images>,
+    pub endpoints: Endpoints,
+    pub settings: Settings,
+    pub extra_env: BTreeMap<String, String>,
+    pub work_folder: PathBuf,
+}
+
+impl Context {
+    /// The folder a workload's process runs in.
+    pub fn work_folder(&self, (kind, name): &Key) -> PathBuf {
+        self.work_folder.join(format!("{kind}_{name}"))
+    }
+}
+
+/// A process that takes calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub labels: BTreeMap<String, String>,
+    /// Real port by the container's port.
+    pub ports: BTreeMap<u16, u16>,
+}
+
+/// The processes that take calls right now.
+#[derive(Default)]
+pub(crate) struct Endpoints(RwLock<BTreeMap<Key, Endpoint>>);
+
+impl Endpoints {
+    /// Notes that a workload takes calls, or doesn't any more.
+    pub fn set(&self, key: &Key, endpoint: Option<Endpoint>) {
+        let mut endpoints = self.0.write();
+        match endpoint {
+            Some(endpoint) => drop(endpoints.insert(key.clone(), endpoint)),
+            None => drop(endpoints.remove(key)),
+        }
+    }
+
+    /// Returns the real port of the newest process with these labels.
+    pub fn find(&self, selector: &BTreeMap<String, String>, port: u16) -> Option<u16> {
+        let endpoints = self.0.read();
+        let selected = |endpoint: &&Endpoint| {
+            selector
+                .iter()
+                .all(|(key, value)| endpoint.labels.get(key) == Some(value))
+        };
+        endpoints
+            .values()
+            .filter(selected)
+            .filter_map(|endpoint| endpoint.ports.get(&port))
+            .next_back()
+            .copied()
+    }
+}
+
+/// The tasks of all workloads.
+#[derive(Default)]
+pub(crate) struct Controller {
+    tasks: Mutex<HashMap<Key, Task>>,
+}
+
+struct Task {
+    wish: watch::Sender<Wish>,
+    task: JoinHandle<()>,
+}
+
+impl Controller {
+    /// Makes the tasks agree with the objects.
+    pub fn reconcile(&self, context: &Arc<Context>) {
+        let mut tasks = self.tasks.lock();
+        let objects = context.store.checked(Kind::is_workload);
+        for (key, task) in tasks.iter() {
+            if !objects.iter().any(|(existing, ..)| existing == key) {
+                task.wish.send_if_modified(|wish| wish.take().is_some());
+            }
+        }
+        tasks.retain(|_, task| task.wish.borrow().is_some() || !task.task.is_finished());
+        for (key, object, checked) in objects {
+            let Checked::Workload(workload) = checked else {
+                continue;
+            };
+            let wanted = Some(Wanted {
+                uid: object.uid,
+                generation: object.generation,
+                workload,
+            });
+            match tasks.get(&key) {
+                // The task of a deleted object of this name still ends its process; its end brings us here again.
+                Some(task) if task.wish.borrow().is_none() => {}
+                Some(task) => drop(task.wish.send_if_modified(|wish| {
+                    let differs = *wish != wanted;
+                    if differs {
+                        *wish = wanted;
+                    }
+                    differs
+                })),
+                None => {
+                    let (wish, receiver) = watch::channel(wanted);
+                    let (runs, again) = (key.clone(), context.clone());
+                    let task = tokio::spawn(async move {
+                        workload::run(runs, again.clone(), receiver).await;
+                        again.store.nudge();
+                    });
+                    tasks.insert(key, Task { wish, task });
+                }
+            }
+        }
+    }
+
+    /// Ends all processes: those that others depend on last.
+    pub async fn stop(&self) {
+        let all: Vec<(Key, Task)> = self.tasks.lock().drain().collect();
+        let (last, first): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|((kind, _), _)| *kind == Kind::StatefulSet);
+        for group in [first, last] {
+            for (_, task) in &group {
+                task.wish.send_replace(None);
+            }
+            for (key, task) in group {
+                if task.task.await.is_err() {
+                    tracing::error!(name = key.1, "the task of a workload failed");
+                }
+            }
+        }
+    }
+}
