@@ -104,6 +104,11 @@ impl Node {
         &self.values
     }
 
+    /// All values in memory, to put something in without peers. Storage and peers aren't told.
+    pub fn values_mut(&mut self) -> &mut Values {
+        &mut self.values
+    }
+
     /// Whether the header of `id` is in memory.
     pub fn has(&self, id: &CoId) -> bool {
         self.values.contains(id)

@@ -65,26 +65,35 @@ impl Groups {
 
     /// Brings a group and everything it inherits from up to the logs. `None` if it isn't here or is no group.
     pub fn refresh(&mut self, values: &Values, id: &CoId) -> Option<&GroupView> {
-        let mut closure = Vec::new();
-        let mut ingested = HashMap::new();
-        self.collect(values, id, &mut closure, &mut ingested);
-        if !self.views.contains_key(id) {
-            return None;
+        loop {
+            let (closure, met) = self.refresh_known(values, id);
+            // A transaction that didn't count before may now name a parent that nobody looked at.
+            let watched = closure.iter().flat_map(|id| self.views[id].watched.keys());
+            if watched.into_iter().all(|parent| met.contains(parent)) {
+                return self.views.get(id);
+            }
         }
+    }
+
+    /// Refreshes a group with all parents known before. Returns these, and what was found to be no group here.
+    fn refresh_known(&mut self, values: &Values, id: &CoId) -> (Vec<CoId>, HashSet<CoId>) {
+        let mut ingested = HashMap::new();
+        let (closure, met) = self.collect(values, id, &mut ingested);
         self.propagate(&closure, ingested);
         for id in &closure {
             self.advance(values, id, Timestamp::MAX, 0);
         }
         for id in &closure {
-            let Some(view) = self.views.get(id) else { continue };
             let version = |parent: &CoId| self.views.get(parent).map_or(0, GroupView::version);
-            let seen: Vec<usize> = view.watched.keys().map(version).collect();
-            let view = self.views.get_mut(id).expect("looked up above");
-            for (watched, seen) in view.watched.values_mut().zip(seen) {
-                *watched = seen;
-            }
+            let watched = self.views[id]
+                .watched
+                .keys()
+                .filter(|parent| met.contains(*parent));
+            let seen: Vec<(CoId, usize)> = watched.map(|parent| (parent.clone(), version(parent))).collect();
+            let view = self.views.get_mut(id).expect("part of the closure");
+            view.watched.extend(seen);
         }
-        self.views.get(id)
+        (closure, met)
     }
 
     /// Takes in what is new in the logs of a group and of all groups it may depend on.
@@ -92,13 +101,16 @@ impl Groups {
         &mut self,
         values: &Values,
         id: &CoId,
-        closure: &mut Vec<CoId>,
         ingested: &mut HashMap<CoId, Timestamp>,
-    ) {
+    ) -> (Vec<CoId>, HashSet<CoId>) {
+        let mut closure = Vec::new();
         let mut pending = vec![id.clone()];
         let mut met = HashSet::new();
         while let Some(id) = pending.pop() {
-            let Some(log) = values.get(&id).filter(|_| met.insert(id.clone())) else {
+            if !met.insert(id.clone()) {
+                continue;
+            }
+            let Some(log) = values.get(&id) else {
                 continue;
             };
             if !self.views.contains_key(&id) {
@@ -116,6 +128,7 @@ impl Groups {
             pending.extend(view.watched.keys().cloned());
             closure.push(id);
         }
+        (closure, met)
     }
 
     /// Carries what changed in parents down to their children, and resets what was evaluated past a change.
