@@ -131,6 +131,12 @@ impl From<BTreeMap<String, String>> for Uniqueness {
     }
 }
 
+impl From<&String> for Uniqueness {
+    fn from(text: &String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
 impl From<&str> for Uniqueness {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
