@@ -354,10 +354,6 @@ impl<T: CoValue> Co<T> {
     }
 
     /// The content, unless it is the one with this fingerprint.
-    #[expect(
-        clippy::type_complexity,
-        reason = "both parts are explained here and used once"
-    )]
     pub(crate) fn read_unless(&self, seen: Option<u64>) -> Option<(u64, Result<T::Snapshot, LoadError>)> {
         let read = self.read(|raw| {
             let fingerprint = fingerprint(raw);
