@@ -1,8 +1,7 @@
 //! Finds the keys that act for an account, in the account itself.
 
-use cojson::ids::AgentId;
 use futures::{FutureExt, future::BoxFuture};
-use jazz::{AccountId, Node};
+use jazz::{AccountId, AgentId, Node, Role};
 
 use crate::rpc::{AgentDirectory, RpcError};
 
@@ -16,16 +15,24 @@ impl NodeDirectory {
     pub fn new(node: Node) -> Self {
         Self { node }
     }
+
+    /// Returns the agent that the account was made for, if it still acts for it.
+    fn agent_of(&self, account: &AccountId) -> Option<AgentId> {
+        self.node.driver().with(|core, cx| {
+            let agent = core.log(account.as_co_id())?.header().agent()?.clone();
+            let role = core.role_at(agent.as_str(), account.as_co_id(), cx.now);
+            (role == Some(Role::Admin)).then_some(agent)
+        })
+    }
 }
 
 impl AgentDirectory for NodeDirectory {
     fn current_agent<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<AgentId, RpcError>> {
         async move {
             let unknown = |_| RpcError::not_authenticated(format!("the account {account} can't be loaded"));
-            let account = self.node.load_account(account).await.map_err(unknown)?;
-            account
-                .current_agent()
-                .ok_or_else(|| RpcError::not_authenticated("the account has no current keys"))
+            self.node.load_account(account).await.map_err(unknown)?;
+            let revoked = || RpcError::not_authenticated(format!("the account {account} has no current keys"));
+            self.agent_of(account).ok_or_else(revoked)
         }
         .boxed()
     }

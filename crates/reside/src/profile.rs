@@ -54,9 +54,9 @@ impl Profile {
         replica_id: u32,
         endpoints: Endpoints,
     ) -> Result<Self, BoxError> {
-        let account = node.load_account(node.account_id()).await?;
+        let account = node.account();
         let profile = match account.profile_id() {
-            Some(profile) => node.load(&Ref::<ReplicaProfile>::from(profile)).await?,
+            Some(profile) => node.load(&Ref::<ReplicaProfile>::new(profile)).await?,
             None => {
                 let owner = public_group(node)?;
                 let (replica_id, endpoints, contracts, grants) = Default::default();
@@ -72,9 +72,9 @@ impl Profile {
                 profile
             }
         };
-        let owner = profile.owner().await?;
-        let contracts = record(node, &owner, profile.get()?.contracts).await?;
-        let grants = record(node, &owner, profile.get()?.grants).await?;
+        let owner = profile.owner();
+        let contracts = node.get_or_create_unique_record(&owner, "reside/contracts").await?;
+        let grants = node.get_or_create_unique_record(&owner, "reside/grants").await?;
         profile.update(|profile| {
             profile.name = name.to_owned();
             profile.replica_id = Some(replica_id);
@@ -94,16 +94,13 @@ impl Profile {
     pub(crate) async fn contract_data<C: Contract>(&self, node: &Node) -> Result<Co<C::Data>, BoxError> {
         let unique = format!("reside/contract/{}", C::IDENTITY);
         let data = match self.contracts.get(C::IDENTITY)? {
-            Some(id) => node.load(&Ref::<C::Data>::from(id)).await?,
+            Some(id) => node.load(&Ref::<C::Data>::new(id)).await?,
             None => {
-                let data = match node
-                    .load_unique::<C::Data>(self.owner.id(), unique.as_str())
-                    .await?
-                {
+                let data = match node.load_unique::<C::Data>(self.owner.id(), unique.as_str()).await? {
                     Some(data) => data,
                     None => {
                         let data = C::Data::init(node, &self.owner).await?;
-                        node.create_unique(&self.owner, unique.as_str(), data)?
+                        node.get_or_create_unique(&self.owner, unique, data).await?
                     }
                 };
                 self.contracts.insert(C::IDENTITY, data.id())?;
@@ -117,7 +114,7 @@ impl Profile {
     /// Returns the private root: made if there is none, migrated in any case.
     pub(crate) async fn root<T: Migrate>(&self, node: &Node) -> Result<Co<T>, BoxError> {
         let root = match self.account.root_id() {
-            Some(root) => node.load(&Ref::<T>::from(root)).await?,
+            Some(root) => node.load(&Ref::<T>::new(root)).await?,
             None => {
                 let owner = node.create_group()?;
                 let root = T::init(node, &owner).await?;
@@ -135,16 +132,4 @@ fn public_group(node: &Node) -> Result<Group, BoxError> {
     let group = node.create_group()?;
     group.set_everyone(Role::Reader)?;
     Ok(group)
-}
-
-/// Returns the record that is linked, or a new one for the caller to link.
-async fn record<T: Serialize>(
-    node: &Node,
-    owner: &Group,
-    linked: Option<Ref<CoRecord<T>>>,
-) -> Result<Co<CoRecord<T>>, BoxError> {
-    match linked {
-        Some(record) => Ok(node.load(&record).await?),
-        None => Ok(node.create_record(owner, std::iter::empty::<(String, T)>())?),
-    }
 }

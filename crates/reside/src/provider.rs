@@ -9,7 +9,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use jazz::{AccountId, Co, CoId, LoadError, Node, Ref};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -141,7 +140,7 @@ impl Connector {
     async fn load_profile(&self, account: &AccountId) -> Result<Co<ReplicaProfile>, BoxError> {
         let loaded = self.0.node.load_account(account).await?;
         let profile = loaded.profile_id().ok_or("the account has no profile")?;
-        Ok(self.0.node.load(&Ref::from(profile)).await?)
+        Ok(self.0.node.load(&Ref::new(profile)).await?)
     }
 
     /// Returns what carries calls to one account.
@@ -226,7 +225,7 @@ impl<C: Contract> Provider<C> {
     pub async fn data(&self) -> Result<Co<C::Data>, ProviderError> {
         let (account, contract) = (self.account.clone(), C::identity());
         let id = self.data_id().await?;
-        let data = self.connector.0.node.load(&Ref::from(id)).await;
+        let data = self.connector.0.node.load(&Ref::new(id)).await;
         data.map_err(|source| ProviderError::Data {
             account,
             contract,

@@ -170,26 +170,11 @@ impl ControlBlock {
     /// Returns the control block of a replica, made if there is none yet. The group, whose members are the replica (a
     /// writer) and whoever may manage control blocks, decides which: one group owns at most one block per replica.
     pub async fn open(node: &Node, owner: &Group, id: u32, name: &str) -> Result<Co<Self>, BoxError> {
-        let unique = format!("rcb/{id}");
-        if let Some(block) = node.load_unique::<Self>(owner.id(), &unique).await? {
-            return Ok(block);
-        }
-        let requirements = node
-            .create_record(owner, std::iter::empty::<(String, Vec<AccountId>)>())?
-            .reference();
-        let permissions = node
-            .create_record(owner, std::iter::empty::<(String, Ref<PermissionEntry>)>())?
-            .reference();
-        Ok(node.create_unique(
-            owner,
-            &unique,
-            Self {
-                id,
-                name: name.to_owned(),
-                requirements,
-                permissions,
-            },
-        )?)
+        let unique = |part: &str| format!("rcb/{id}{part}");
+        let requirements = node.get_or_create_unique_record(owner, unique("/requirements")).await?.reference();
+        let permissions = node.get_or_create_unique_record(owner, unique("/permissions")).await?.reference();
+        let block = Self { id, name: name.to_owned(), requirements, permissions };
+        Ok(node.get_or_create_unique(owner, unique(""), block).await?)
     }
 
     /// Names the accounts that serve a requirement.
@@ -215,39 +200,18 @@ impl ControlBlock {
         let (node, key) = (block.node(), grant.entry_key());
         let permissions = node.load(&block.get()?.permissions).await?;
         // Two writers who grant the same thing at once make the same entry, not two.
-        let owner = block.owner().await?;
         let (entry, linked) = match permissions.get(&key)? {
-            Some(entry) => (Some(node.load(&entry).await?), true),
-            None => (
-                node.load_unique::<PermissionEntry>(owner.id(), &key).await?,
-                false,
-            ),
-        };
-        let entry = match entry {
-            Some(entry) => {
-                if entry.get()?.expected != expected {
-                    entry.update(|entry| entry.expected = expected)?;
-                }
-                entry
-            }
+            Some(entry) => (node.load(&entry).await?, true),
             None => {
-                let Grant {
-                    account,
-                    identity,
-                    name,
-                    instance_id,
-                } = grant.clone();
-                let new = PermissionEntry {
-                    identity,
-                    name,
-                    account,
-                    instance_id,
-                    expected,
-                    current: None,
-                };
-                node.create_unique(&owner, &key, new)?
+                let Grant { account, identity, name, instance_id } = grant.clone();
+                let expected = expected.clone();
+                let new = PermissionEntry { identity, name, account, instance_id, expected, current: None };
+                (node.get_or_create_unique(&block.owner(), key.as_str(), new).await?, false)
             }
         };
+        if entry.get()?.expected != expected {
+            entry.update(|entry| entry.expected = expected)?;
+        }
         if !linked {
             permissions.insert(&key, &entry.reference())?;
         }

@@ -195,7 +195,7 @@ struct OpenBlock {
 
 impl OpenBlock {
     async fn load(node: &Node, id: &CoId) -> Result<Self, BoxError> {
-        let control_block = node.load(&Ref::<ControlBlock>::from(id.clone())).await?;
+        let control_block = node.load(&Ref::<ControlBlock>::new(id.clone())).await?;
         let block = control_block.get()?;
         let served_by = node.load(&block.requirements).await?;
         let permissions = node.load(&block.permissions).await?;

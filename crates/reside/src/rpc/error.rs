@@ -35,7 +35,8 @@ pub enum Code {
 pub struct RpcError {
     code: Code,
     message: String,
-    details: Option<Value>,
+    /// Boxed, as errors are moved about more often than read.
+    details: Option<Box<Value>>,
     retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -105,7 +106,7 @@ impl RpcError {
         details: Option<Value>,
         retry_after: Option<Duration>,
     ) -> Self {
-        Self { details, retry_after, ..Self::new(Code::from_status(code), message) }
+        Self { details: details.map(Box::new), retry_after, ..Self::new(Code::from_status(code), message) }
     }
 
     /// Logs the error with its sources, as loud as it deserves.
@@ -120,7 +121,7 @@ impl RpcError {
     pub fn missing_permission(contract: &Identity, permission: &str, params: Value) -> Self {
         let details = json!({"contract": contract, "permission": permission, "params": params});
         let message = format!("the permission {contract}:{permission} is missing");
-        Self { details: Some(details), ..Self::new(Code::NoPermission, message) }
+        Self { details: Some(Box::new(details)), ..Self::new(Code::NoPermission, message) }
     }
 
     /// 403: the caller may not do this, and no permission would help.
@@ -165,7 +166,7 @@ impl RpcError {
 
     /// Returns what programs read, e.g. which permission is missing.
     pub fn details(&self) -> Option<&Value> {
-        self.details.as_ref()
+        self.details.as_deref()
     }
 
     /// Returns when to try again.

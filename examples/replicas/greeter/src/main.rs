@@ -1,0 +1,5 @@
+//! The Greeter as a process.
+
+fn main() -> std::process::ExitCode {
+    reside::main(greeter::definition(), greeter::run)
+}
