@@ -2,8 +2,9 @@
 //!
 //! Transactions count in the order of their claimed time; equal times are ordered by session id, then by index.
 //! Parents are evaluated in step with their children: a transaction made at time t sees every other group as of t. So
-//! a group whose parents lead back to itself has a defined state, whichever of the groups is asked for first: of the
-//! transactions that would close a cycle, the later ones are invalid.
+//! groups whose parents lead back to themselves have a defined state, whichever is asked for first: of the transactions
+//! that would close a cycle, the later ones are invalid. (Which one is, if both are from the same millisecond, depends
+//! on who is asked first; it takes admins of all groups in the cycle to bring that about.)
 //!
 //! Stricter than the reference, where only abuse can tell: an invite gives its role only to who has less and hands
 //! keys only to those it made members (14.4); nobody takes a key that is in use as their own write key.
@@ -120,6 +121,7 @@ impl Groups {
                 self.views.insert(id.clone(), view);
             }
             let view = self.views.get_mut(&id).expect("inserted above");
+            view.settled = None;
             let (earliest, declared) = ingest(view, log);
             if let Some(earliest) = earliest {
                 ingested.insert(id.clone(), earliest);
@@ -177,40 +179,58 @@ impl Groups {
         }
     }
 
-    /// Evaluates a group's transactions up to a time, and its parents as far as they matter.
+    /// Evaluates a group and everything it inherits from up to a time.
     fn advance(&mut self, values: &Values, id: &CoId, until: Timestamp, depth: usize) {
-        if depth >= MAX_PARENT_DEPTH {
+        let Some(view) = self.views.get_mut(id).filter(|_| depth < MAX_PARENT_DEPTH) else {
+            return;
+        };
+        // Who is asked while being evaluated answers by what came before.
+        if view.is_busy || view.settled.is_some_and(|settled| settled >= until) {
             return;
         }
-        loop {
-            let Some(view) = self.views.get_mut(id) else {
-                return;
-            };
-            let position = view.evaluated;
-            let Some(tx) = view.queue.get(position).filter(|tx| tx.at <= until) else {
-                return;
-            };
-            // Counted before it is judged: whoever is asked on the way and asks back sees what came before.
-            view.evaluated += 1;
-            let (at, author) = (tx.at, tx.session.author().clone());
-            let Some((key, value)) = tx.set.clone() else {
-                continue;
-            };
-            let parents: Vec<CoId> = view.parents_at(at).map(|(parent, _)| parent.clone()).collect();
-            for parent in parents {
-                self.advance(values, &parent, at, depth + 1);
-            }
-            let role = self.author_role(id, author.as_str(), at);
-            if let Some(parent) = parent_of(&key)
-                && role.is_some_and(can_manage)
-            {
-                self.advance(values, &parent, at, depth + 1);
-                self.watch(id, parent);
-            }
-            if self.is_valid(values, id, &author, role, &key, &value, at) {
-                self.apply(id, position, &author, role, key, &value);
-            }
+        view.is_busy = true;
+        while self.evaluate_next(values, id, until, depth) {}
+        let view = self.views.get_mut(id).expect("being evaluated");
+        view.is_busy = false;
+        view.settled = Some(until);
+        self.advance_parents(values, id, until, depth);
+    }
+
+    fn advance_parents(&mut self, values: &Values, id: &CoId, until: Timestamp, depth: usize) {
+        let view = &self.views[id];
+        if view.parents.is_empty() {
+            return;
         }
+        let parents: Vec<CoId> = view.parents_at(until).map(|(parent, _)| parent.clone()).collect();
+        for parent in parents {
+            self.advance(values, &parent, until, depth + 1);
+        }
+    }
+
+    /// Judges the next transaction, unless it was made after `until`.
+    fn evaluate_next(&mut self, values: &Values, id: &CoId, until: Timestamp, depth: usize) -> bool {
+        let view = self.views.get_mut(id).expect("being evaluated");
+        let position = view.evaluated;
+        let Some(tx) = view.queue.get(position).filter(|tx| tx.at <= until) else {
+            return false;
+        };
+        view.evaluated += 1;
+        let (at, author) = (tx.at, tx.session.author().clone());
+        let Some((key, value)) = tx.set.clone() else {
+            return true;
+        };
+        self.advance_parents(values, id, at, depth);
+        let role = self.author_role(id, author.as_str(), at);
+        if let Some(parent) = parent_of(&key)
+            && role.is_some_and(can_manage)
+        {
+            self.advance(values, &parent, at, depth + 1);
+            self.watch(id, parent);
+        }
+        if self.is_valid(values, id, &author, role, &key, &value, at) {
+            self.apply(id, position, &author, role, key, &value);
+        }
+        true
     }
 
     fn watch(&mut self, id: &CoId, parent: CoId) {

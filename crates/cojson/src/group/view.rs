@@ -24,6 +24,10 @@ pub struct GroupView {
     pub(super) queue: Vec<GroupTx>,
     /// How many of `queue` have been evaluated; what follows is derived from them.
     pub(super) evaluated: usize,
+    /// Up to when this group and everything it inherits from has been evaluated, in the present refresh.
+    pub(super) settled: Option<Timestamp>,
+    /// Whether a transaction is just being judged.
+    pub(super) is_busy: bool,
     /// Valid transactions by key, in order, as positions in `queue`.
     pub(super) fields: BTreeMap<Arc<str>, Vec<u32>>,
     /// Groups that a valid transaction has named as a parent at some time, with the key that says so.
@@ -87,6 +91,8 @@ impl GroupView {
             cursor: 0,
             queue: Vec::new(),
             evaluated: 0,
+            settled: None,
+            is_busy: false,
             fields: BTreeMap::new(),
             parents: Vec::new(),
             latest: None,

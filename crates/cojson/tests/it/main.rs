@@ -1,5 +1,10 @@
 //! Tests of the crate at its public seams, most of them against vectors that the reference packages made.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
+
+mod convergence;
+mod local;
+mod permissions;
 mod support;
 mod vectors_content;
 mod vectors_groups;

@@ -1,11 +1,12 @@
 //! Shared helpers: vector files and predictable randomness.
 
-use cojson::ids::{AccountId, SessionId};
+use cojson::ids::{AccountId, CoId, SessionId};
 use cojson::message::Message;
 use cojson::sync::{Output, PeerId, PeerRole};
 use cojson::transaction::Timestamp;
-use cojson::{Entropy, Node};
-use serde_json::Value;
+use cojson::{Cx, Entropy, Node};
+use proptest::test_runner::Config as ProptestConfig;
+use serde_json::{Value, json};
 
 /// Reads a vector file. Lone surrogates, which no Rust string can hold, become U+FFFD.
 pub fn vector(name: &str) -> Value {
@@ -144,5 +145,122 @@ impl Seeded {
 impl Entropy for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.0.fill(bytes);
+    }
+}
+
+/// A server and its clients, connected in memory. Messages are delivered by [`Net::settle`].
+pub struct Net {
+    pub server: Node,
+    pub clients: Vec<Node>,
+    pub rng: Seeded,
+    pub now: Timestamp,
+}
+
+impl Net {
+    /// A server with clients, each of which acts for an account of its own.
+    pub fn new(clients: usize, seed: u64) -> Self {
+        let mut rng = Seeded::new(seed);
+        let mut net = Self {
+            server: Node::new(false),
+            clients: Vec::new(),
+            rng: Seeded::new(seed + 1),
+            now: NOW,
+        };
+        for index in 0..clients {
+            let mut node = Node::new(false);
+            let mut cx = Cx {
+                now: NOW,
+                rng: &mut rng,
+            };
+            node.create_account(&mut cx, None, &format!("client {index}"))
+                .unwrap();
+            node.peer_connected(PeerId(0), PeerRole::Server);
+            net.server.peer_connected(PeerId(index as u64), PeerRole::Client);
+            net.clients.push(node);
+        }
+        net.settle();
+        net
+    }
+
+    /// Runs something as a client, a millisecond after what came before.
+    pub fn run<R>(&mut self, client: usize, act: impl FnOnce(&mut Node, &mut Cx<'_>) -> R) -> R {
+        self.now = Timestamp(self.now.0 + 1);
+        act(
+            &mut self.clients[client],
+            &mut Cx {
+                now: self.now,
+                rng: &mut self.rng,
+            },
+        )
+    }
+
+    pub fn account(&self, client: usize) -> AccountId {
+        self.clients[client].account().unwrap().clone()
+    }
+
+    /// Makes a value known to a client, with everything it depends on.
+    pub fn load(&mut self, client: usize, id: &CoId) {
+        self.settle();
+        self.clients[client].request(id);
+        self.settle();
+        for missing in self.clients[client].missing_dependencies(id) {
+            self.clients[client].request(&missing);
+        }
+        self.settle();
+        assert_eq!(self.clients[client].missing_dependencies(id), []);
+    }
+
+    /// Delivers messages until nobody has anything to say.
+    pub fn settle(&mut self) {
+        loop {
+            let mut is_quiet = true;
+            for (index, client) in self.clients.iter_mut().enumerate() {
+                while let Some(output) = client.poll_output() {
+                    is_quiet &= !self.server.deliver(PeerId(index as u64), output, self.now);
+                }
+            }
+            while let Some(output) = self.server.poll_output() {
+                if let Output::Send { peer, .. } = &output {
+                    let client = &mut self.clients[peer.0 as usize];
+                    is_quiet &= !client.deliver(PeerId(0), output, self.now);
+                }
+            }
+            if is_quiet {
+                return;
+            }
+        }
+    }
+}
+
+/// Takes another node's output as input.
+trait Deliver {
+    fn deliver(&mut self, from: PeerId, output: Output, now: Timestamp) -> bool;
+}
+
+impl Deliver for Node {
+    fn deliver(&mut self, from: PeerId, output: Output, now: Timestamp) -> bool {
+        match output {
+            Output::Send { message, .. } => {
+                // Through the text, as on a wire.
+                let message = Message::parse(&message.to_json()).unwrap();
+                self.handle_message(now, from, message);
+                true
+            }
+            Output::Refused { reason, .. } => panic!("refused: {reason}"),
+            _ => false,
+        }
+    }
+}
+
+/// A change that sets a key of a map.
+pub fn set(key: &str, value: impl Into<Value>) -> Value {
+    json!({"op": "set", "key": key, "value": value.into()})
+}
+
+/// Few cases for the daily run; `PROPTEST_CASES` asks for more, `PROPTEST_RNG_SEED` repeats a run.
+pub fn cases(few: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(few),
     }
 }
