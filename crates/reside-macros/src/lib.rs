@@ -19,3 +19,6 @@ pub fn contract(args: TokenStream, item: TokenStream) -> TokenStream {
 pub fn permission(item: TokenStream) -> TokenStream {
     permission::expand(item.into()).into()
 }
+
+#[cfg(test)]
+mod tests;

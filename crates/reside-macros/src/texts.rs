@@ -1,4 +1,5 @@
-//! Texts for people in macro arguments: `en("title", "description")`, `ru(…)`, `text("de", "title", "description")`.
+//! Texts for people in macro arguments: `en("title", "description")`, `ru(…)`, `text("de", "title", "description")`; the
+//! description may be left out.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -28,8 +29,8 @@ impl Texts {
             _ => language,
         };
         let title: LitStr = content.parse()?;
-        content.parse::<Token![,]>()?;
-        let description: LitStr = content.parse()?;
+        content.parse::<Option<Token![,]>>()?;
+        let description = if content.is_empty() { LitStr::new("", title.span()) } else { content.parse()? };
         content.parse::<Option<Token![,]>>()?;
         if !content.is_empty() {
             return Err(content.error("expected a title and a description"));

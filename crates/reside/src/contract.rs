@@ -26,6 +26,9 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What a permission handler answers.
 pub type HandlerResult = Result<(), BoxError>;
 
+/// What a replica's own code ends with.
+pub type RunResult = Result<(), BoxError>;
+
 /// A contract between replicas. Implemented by `#[contract]`.
 pub trait Contract: Sized + Send + Sync + 'static {
     /// Full image name without tag or digest.

@@ -31,7 +31,8 @@ impl AgentDirectory for NodeDirectory {
         async move {
             let unknown = |_| RpcError::not_authenticated(format!("the account {account} can't be loaded"));
             self.node.load_account(account).await.map_err(unknown)?;
-            let revoked = || RpcError::not_authenticated(format!("the account {account} has no current keys"));
+            let revoked =
+                || RpcError::not_authenticated(format!("the account {account} has no current keys"));
             self.agent_of(account).ok_or_else(revoked)
         }
         .boxed()

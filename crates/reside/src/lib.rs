@@ -6,35 +6,37 @@
 //! This crate never names an orchestrator, and knows nothing of who loads replicas or runs their processes: a replica
 //! learns everything from its environment and its control block.
 
+pub mod client;
+mod clock;
+pub mod config;
 pub mod contract;
 mod definition;
-mod replica;
-mod implementation;
-mod requirement;
-mod provider;
-mod process;
-mod start;
-pub mod client;
-pub mod dispatch;
-pub mod rpc;
-pub mod rcb;
-mod grants;
-mod reconcile;
-mod work_queue;
-mod profile;
 mod directory;
+pub mod dispatch;
+mod display;
+mod grants;
+pub mod identity;
+mod implementation;
+mod logging;
 pub mod manifest;
 pub mod permission;
-pub mod identity;
-mod display;
-pub mod config;
-mod clock;
-mod logging;
 pub mod prelude;
-
+mod process;
+mod profile;
+mod provider;
+pub mod rcb;
+mod reconcile;
+mod replica;
+mod requirement;
+pub mod rpc;
+mod start;
+pub mod testing;
+mod work_queue;
 
 pub use clock::Clock;
-pub use contract::{BoxError, Contract, HandlerResult, Migrate, Permission, PermissionHandler, Serve};
+pub use contract::{
+    BoxError, Contract, HandlerResult, Migrate, Permission, PermissionHandler, RunResult, Serve,
+};
 pub use definition::{DefinitionError, ReplicaDefinition, RequirementBuilder};
 pub use directory::NodeDirectory;
 pub use display::{DisplayInfo, DisplayText, InvalidDisplayInfo};
@@ -43,7 +45,7 @@ pub use identity::{Identity, InvalidIdentity};
 pub use implementation::Implementation;
 pub use logging::init_logging;
 pub use manifest::{ContractManifest, Info, Manifest, ReplicaManifest};
-pub use process::{RunResult, contract_main, main, start_replica};
+pub use process::{contract_main, main, start_replica};
 pub use profile::{Endpoints, ReplicaProfile};
 pub use provider::{Connector, Provider, ProviderError};
 pub use rcb::ControlBlock;

@@ -22,7 +22,7 @@ use tracing::{error, info};
 use crate::{
     clock::Clock,
     config::Config,
-    contract::{BoxError, Contract},
+    contract::{BoxError, Contract, RunResult},
     definition::ReplicaDefinition,
     logging::init_logging,
     replica::Replica,
@@ -34,9 +34,6 @@ use crate::{
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Threads that run the replica; more would cost memory and gain little.
 const THREADS_MAX: usize = 4;
-
-/// What the replica's own code ends with.
-pub type RunResult = Result<(), BoxError>;
 
 /// The `main` of a replica: with the argument `manifest` it prints the replica's manifest, without arguments it runs
 /// the replica ([`start_replica`]).
@@ -105,7 +102,12 @@ where
             biased;
             started = start(&definition, config, shutdown.clone()) => {
                 let (running, http) = started?;
-                run_until_end(running, http, run).await
+                let own = run(running.replica().clone());
+                let ended = running.run(own).await;
+                if let Some(http) = http {
+                    http.close().await;
+                }
+                ended
             }
             () = shutdown.cancelled() => Ok(()),
         }
@@ -153,40 +155,6 @@ async fn start(
         None
     };
     Ok((running, http))
-}
-
-/// Runs the replica's own code until it ends or a signal comes, then stops everything.
-async fn run_until_end<F, Fut>(running: Running, http: Option<HttpServer>, run: F) -> RunResult
-where
-    F: FnOnce(Replica) -> Fut,
-    Fut: Future<Output = RunResult> + Send + 'static,
-{
-    let replica = running.replica().clone();
-    let mut own = tokio::spawn(run(replica.clone()));
-    let mut result = None;
-    tokio::select! {
-        ended = &mut own => result = Some(ended),
-        () = replica.shutdown_requested() => info!("the replica shall stop"),
-    }
-    let stopped = running
-        .stop(async {
-            if result.is_none() {
-                result = Some((&mut own).await);
-            }
-        })
-        .await;
-    own.abort();
-    if let Some(http) = http {
-        http.close().await;
-    }
-    match result {
-        Some(Ok(result)) => result?,
-        Some(Err(error)) => return Err(error.into()),
-        None => {}
-    }
-    stopped?;
-    info!("the replica has ended");
-    Ok(())
 }
 
 /// The HTTP server of a replica.

@@ -73,7 +73,9 @@ impl Profile {
             }
         };
         let owner = profile.owner();
-        let contracts = node.get_or_create_unique_record(&owner, "reside/contracts").await?;
+        let contracts = node
+            .get_or_create_unique_record(&owner, "reside/contracts")
+            .await?;
         let grants = node.get_or_create_unique_record(&owner, "reside/grants").await?;
         profile.update(|profile| {
             profile.name = name.to_owned();
@@ -96,7 +98,10 @@ impl Profile {
         let data = match self.contracts.get(C::IDENTITY)? {
             Some(id) => node.load(&Ref::<C::Data>::new(id)).await?,
             None => {
-                let data = match node.load_unique::<C::Data>(self.owner.id(), unique.as_str()).await? {
+                let data = match node
+                    .load_unique::<C::Data>(self.owner.id(), unique.as_str())
+                    .await?
+                {
                     Some(data) => data,
                     None => {
                         let data = C::Data::init(node, &self.owner).await?;

@@ -171,9 +171,20 @@ impl ControlBlock {
     /// writer) and whoever may manage control blocks, decides which: one group owns at most one block per replica.
     pub async fn open(node: &Node, owner: &Group, id: u32, name: &str) -> Result<Co<Self>, BoxError> {
         let unique = |part: &str| format!("rcb/{id}{part}");
-        let requirements = node.get_or_create_unique_record(owner, unique("/requirements")).await?.reference();
-        let permissions = node.get_or_create_unique_record(owner, unique("/permissions")).await?.reference();
-        let block = Self { id, name: name.to_owned(), requirements, permissions };
+        let requirements = node
+            .get_or_create_unique_record(owner, unique("/requirements"))
+            .await?
+            .reference();
+        let permissions = node
+            .get_or_create_unique_record(owner, unique("/permissions"))
+            .await?
+            .reference();
+        let block = Self {
+            id,
+            name: name.to_owned(),
+            requirements,
+            permissions,
+        };
         Ok(node.get_or_create_unique(owner, unique(""), block).await?)
     }
 
@@ -203,10 +214,26 @@ impl ControlBlock {
         let (entry, linked) = match permissions.get(&key)? {
             Some(entry) => (node.load(&entry).await?, true),
             None => {
-                let Grant { account, identity, name, instance_id } = grant.clone();
+                let Grant {
+                    account,
+                    identity,
+                    name,
+                    instance_id,
+                } = grant.clone();
                 let expected = expected.clone();
-                let new = PermissionEntry { identity, name, account, instance_id, expected, current: None };
-                (node.get_or_create_unique(&block.owner(), key.as_str(), new).await?, false)
+                let new = PermissionEntry {
+                    identity,
+                    name,
+                    account,
+                    instance_id,
+                    expected,
+                    current: None,
+                };
+                (
+                    node.get_or_create_unique(&block.owner(), key.as_str(), new)
+                        .await?,
+                    false,
+                )
             }
         };
         if entry.get()?.expected != expected {

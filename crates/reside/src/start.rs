@@ -7,15 +7,14 @@ use futures::FutureExt;
 use indexmap::IndexMap;
 use jazz::{AccountId, Co, CoId, CoRecord, Credentials, Node, Ref};
 use parking_lot::RwLock;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::ServiceExt;
 use tracing::{info, warn};
 
 use crate::{
     clock::Clock,
     config::NetworkConfig,
-    contract::BoxError,
+    contract::{BoxError, RunResult},
     definition::{DefinitionError, ReplicaDefinition},
     directory::NodeDirectory,
     grants::GrantTable,
@@ -95,7 +94,7 @@ pub struct NotFlushed;
 /// A replica that was started.
 pub struct Running {
     replica: Replica,
-    reconciliation: JoinHandle<()>,
+    reconciliation: AbortOnDropHandle<()>,
     serves_methods: bool,
 }
 
@@ -176,7 +175,7 @@ impl Launch {
             shutdown: self.shutdown,
         }));
         info!(replica = replica.name(), id = replica.id(), account = %replica.account_id(), "the replica starts");
-        let reconciliation = tokio::spawn(reconciler.run());
+        let reconciliation = AbortOnDropHandle::new(tokio::spawn(reconciler.run()));
         Ok(Running {
             replica,
             reconciliation,
@@ -293,20 +292,43 @@ impl Running {
         self.replica.0.server.router().merge(own)
     }
 
-    /// Stops the replica: asks its own code to end, refuses new calls, finishes those under way, waits until the last
-    /// writes are stored. `own` is the replica's own code, which gets [`STOP_TIMEOUT`] to end.
-    pub async fn stop(self, own: impl Future<Output = ()>) -> Result<(), NotFlushed> {
-        self.replica.0.shutdown.cancel();
-        let ended = async { tokio::join!(self.replica.0.server.drain(), own) };
-        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+    /// Runs the replica's own code until it ends or the replica shall stop, then stops everything: no new calls are
+    /// taken, those under way are finished, and the last writes are stored. The own code gets [`STOP_TIMEOUT`] to end.
+    pub async fn run(self, own: impl Future<Output = RunResult> + Send + 'static) -> RunResult {
+        let Self {
+            replica,
+            reconciliation,
+            ..
+        } = self;
+        let inner = &replica.0;
+        let mut own = AbortOnDropHandle::new(tokio::spawn(own));
+        let mut ended = tokio::select! {
+            result = &mut own => Some(result),
+            () = replica.shutdown_requested() => None,
+        };
+        info!(replica = replica.name(), "the replica stops");
+        inner.shutdown.cancel();
+        let stopped = async {
+            tokio::join!(inner.server.drain(), async {
+                if ended.is_none() {
+                    ended = Some((&mut own).await);
+                }
+            })
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, stopped).await.is_err() {
             warn!(
                 "calls or the replica's own code did not end within {} s",
                 STOP_TIMEOUT.as_secs()
             );
         }
-        self.reconciliation.abort();
-        let flushed = self.replica.0.node.wait_for_sync(FLUSH_TIMEOUT).await;
-        self.replica.0.node.shutdown().await;
-        flushed.map_err(|_| NotFlushed)
+        drop((own, reconciliation));
+        let flushed = inner.node.wait_for_sync(FLUSH_TIMEOUT).await;
+        inner.node.shutdown().await;
+        // The replica's own error says more than what followed from it.
+        if let Some(ended) = ended {
+            ended??;
+        }
+        flushed.map_err(|_| NotFlushed)?;
+        Ok(())
     }
 }

@@ -14,7 +14,11 @@ pub struct Call {
 impl Call {
     /// Makes the context of an authenticated call.
     pub fn new(made_by: AccountId, request_id: impl Into<String>, deadline: Instant) -> Self {
-        Self { made_by, request_id: request_id.into(), deadline }
+        Self {
+            made_by,
+            request_id: request_id.into(),
+            deadline,
+        }
     }
 
     /// Returns the account that made the call, authenticated.

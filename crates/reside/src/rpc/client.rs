@@ -65,9 +65,19 @@ impl RpcClient {
         directory: Arc<dyn AgentDirectory>,
         transport: Arc<dyn Transport>,
     ) -> Self {
-        let me = Party { account, agent: secret.id().clone() };
+        let me = Party {
+            account,
+            agent: secret.id().clone(),
+        };
         let (pairs, epochs) = (Pairs::default(), Mutex::default());
-        Self(Arc::new(Inner { me, secret, directory, transport, pairs, epochs }))
+        Self(Arc::new(Inner {
+            me,
+            secret,
+            directory,
+            transport,
+            pairs,
+            epochs,
+        }))
     }
 
     /// Calls a method with the JSON of its request; returns the JSON of the response.
@@ -85,7 +95,10 @@ impl RpcClient {
     ) -> Result<Vec<u8>, CallError> {
         let deadline = Instant::now() + timeout;
         let agent = self.0.directory.current_agent(&callee.account).await?;
-        let them = Party { account: callee.account.clone(), agent };
+        let them = Party {
+            account: callee.account.clone(),
+            agent,
+        };
         let keys = self
             .0
             .pairs
@@ -125,7 +138,13 @@ impl RpcClient {
         request: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, Failure> {
-        let epoch = self.0.epochs.lock().get(&callee.account).cloned().unwrap_or_default();
+        let epoch = self
+            .0
+            .epochs
+            .lock()
+            .get(&callee.account)
+            .cloned()
+            .unwrap_or_default();
         let header = CallHeader::new(
             self.0.me.account.clone(),
             self.0.me.agent.clone(),
@@ -138,7 +157,11 @@ impl RpcClient {
         );
         let sealed = keys.seal_request(&header, contract, method, request);
         let encoded = contract.as_str().replace('/', "%2F");
-        let url = format!("{}/replicas/{}/rpc/{encoded}/{method}", callee.endpoint.trim_end_matches('/'), callee.name);
+        let url = format!(
+            "{}/replicas/{}/rpc/{encoded}/{method}",
+            callee.endpoint.trim_end_matches('/'),
+            callee.name
+        );
         let sending = self.0.transport.post(url, header.as_str().to_owned(), sealed);
         let reply = match timeout_at(deadline, sending).await {
             Ok(Ok(reply)) => reply,
@@ -155,7 +178,10 @@ fn read_reply(keys: &PairKeys, header: &CallHeader, reply: &Reply) -> Result<Vec
         return Err(match serde_json::from_slice::<ErrorBody>(&reply.body) {
             Ok(error) if reply.status != 503 => Failure::Final(CallError::Refused(error.into_error())),
             Ok(error) => Failure::Unknown(TransportError::unavailable(error.message)),
-            Err(_) => Failure::Unknown(TransportError::unavailable(format!("HTTP status {}", reply.status))),
+            Err(_) => Failure::Unknown(TransportError::unavailable(format!(
+                "HTTP status {}",
+                reply.status
+            ))),
         });
     }
     let opened = keys
@@ -164,8 +190,8 @@ fn read_reply(keys: &PairKeys, header: &CallHeader, reply: &Reply) -> Result<Vec
     if reply.status == 200 {
         return Ok(opened);
     }
-    let error: ErrorBody =
-        serde_json::from_slice(&opened).map_err(|error| Failure::Final(CallError::invalid_response(error)))?;
+    let error: ErrorBody = serde_json::from_slice(&opened)
+        .map_err(|error| Failure::Final(CallError::invalid_response(error)))?;
     Err(match &error.epoch {
         Some(epoch) => Failure::OtherEpoch(epoch.clone()),
         None => Failure::Final(CallError::Refused(error.into_error())),

@@ -86,7 +86,13 @@ impl Code {
 
 impl RpcError {
     fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None, retry_after: None, source: None }
+        Self {
+            code,
+            message: message.into(),
+            details: None,
+            retry_after: None,
+            source: None,
+        }
     }
 
     /// 400: the request isn't in the shape the method takes.
@@ -106,14 +112,22 @@ impl RpcError {
         details: Option<Value>,
         retry_after: Option<Duration>,
     ) -> Self {
-        Self { details: details.map(Box::new), retry_after, ..Self::new(Code::from_status(code), message) }
+        Self {
+            details: details.map(Box::new),
+            retry_after,
+            ..Self::new(Code::from_status(code), message)
+        }
     }
 
     /// Logs the error with its sources, as loud as it deserves.
     pub(super) fn log(&self) {
         match &self.source {
             Some(source) => tracing::error!(error = &**source as &(dyn Error + 'static), "a call failed"),
-            None => tracing::info!(code = self.code.status(), message = self.message, "a call was refused"),
+            None => tracing::info!(
+                code = self.code.status(),
+                message = self.message,
+                "a call was refused"
+            ),
         }
     }
 
@@ -121,7 +135,10 @@ impl RpcError {
     pub fn missing_permission(contract: &Identity, permission: &str, params: Value) -> Self {
         let details = json!({"contract": contract, "permission": permission, "params": params});
         let message = format!("the permission {contract}:{permission} is missing");
-        Self { details: Some(Box::new(details)), ..Self::new(Code::NoPermission, message) }
+        Self {
+            details: Some(Box::new(details)),
+            ..Self::new(Code::NoPermission, message)
+        }
     }
 
     /// 403: the caller may not do this, and no permission would help.
@@ -146,12 +163,18 @@ impl RpcError {
 
     /// 500: something failed here; the caller learns no more, the log has the source.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(Code::Internal, "internal error") }
+        Self {
+            source: Some(source.into()),
+            ..Self::new(Code::Internal, "internal error")
+        }
     }
 
     /// 503: starting or stopping.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, message) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Code::Unavailable, message)
+        }
     }
 
     /// Returns the code.

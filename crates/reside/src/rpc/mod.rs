@@ -1,12 +1,12 @@
 //! Native RPC: one HTTP request per call, sealed between the keys of two accounts.
 
 mod call;
+mod client;
 mod error;
-pub mod seal;
 mod pairs;
 mod replay;
+pub mod seal;
 mod server;
-mod client;
 mod transport;
 pub mod wire;
 

@@ -32,7 +32,11 @@ pub struct Replays {
 
 /// Checks the time of a call, in milliseconds since 1970.
 pub fn check_time(made_at: u64, now: u64) -> Result<(), Refusal> {
-    if made_at.abs_diff(now) <= window() { Ok(()) } else { Err(Refusal::OutOfTime) }
+    if made_at.abs_diff(now) <= window() {
+        Ok(())
+    } else {
+        Err(Refusal::OutOfTime)
+    }
 }
 
 fn window() -> u64 {

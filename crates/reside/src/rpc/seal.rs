@@ -52,7 +52,12 @@ struct Keys {
 
 impl PairKeys {
     /// Derives the keys at either end: `own` is the secret of one party, `peer` the other one.
-    pub fn derive(own: &AgentSecret, peer: &AgentId, caller: &Party, callee: &Party) -> Result<Self, Unsealed> {
+    pub fn derive(
+        own: &AgentSecret,
+        peer: &AgentId,
+        caller: &Party,
+        callee: &Party,
+    ) -> Result<Self, Unsealed> {
         let shared = own.sealer().shared(peer.sealer());
         if shared.iter().all(|byte| *byte == 0) {
             return Err(Unsealed);
@@ -69,14 +74,25 @@ impl PairKeys {
             ];
             parts.iter().for_each(|part| push_part(&mut info, part));
             let mut key = Zeroizing::new([0; 32]);
-            extracted.expand(&info, &mut *key).expect("32 bytes are a valid length");
+            extracted
+                .expand(&info, &mut *key)
+                .expect("32 bytes are a valid length");
             XChaCha20Poly1305::new((&*key).into())
         };
-        Ok(Self(Arc::new(Keys { request: key(b"request"), response: key(b"response") })))
+        Ok(Self(Arc::new(Keys {
+            request: key(b"request"),
+            response: key(b"response"),
+        })))
     }
 
     /// Seals the body of a request.
-    pub fn seal_request(&self, header: &CallHeader, contract: &Identity, method: &str, body: &[u8]) -> Vec<u8> {
+    pub fn seal_request(
+        &self,
+        header: &CallHeader,
+        contract: &Identity,
+        method: &str,
+        body: &[u8],
+    ) -> Vec<u8> {
         let aad = request_aad(header, contract, method);
         seal(&self.0.request, header.nonce(), body, &aad)
     }
@@ -94,7 +110,13 @@ impl PairKeys {
     }
 
     /// Seals the body of the response to a request: the nonce, then the sealed text.
-    pub fn seal_response(&self, to: &CallHeader, status: u16, nonce: &[u8; NONCE_BYTES], body: &[u8]) -> Vec<u8> {
+    pub fn seal_response(
+        &self,
+        to: &CallHeader,
+        status: u16,
+        nonce: &[u8; NONCE_BYTES],
+        body: &[u8],
+    ) -> Vec<u8> {
         let sealed = seal(&self.0.response, nonce, body, &response_aad(to, status));
         [&nonce[..], &sealed].concat()
     }
@@ -108,17 +130,29 @@ impl PairKeys {
 
 fn seal(key: &XChaCha20Poly1305, nonce: &[u8; NONCE_BYTES], body: &[u8], aad: &[u8]) -> Vec<u8> {
     let nonce: &XNonce = nonce.into();
-    key.encrypt(nonce, Payload { msg: body, aad }).expect("a message in memory is not too long")
+    key.encrypt(nonce, Payload { msg: body, aad })
+        .expect("a message in memory is not too long")
 }
 
-fn open(key: &XChaCha20Poly1305, nonce: &[u8; NONCE_BYTES], sealed: &[u8], aad: &[u8]) -> Result<Vec<u8>, Unsealed> {
+fn open(
+    key: &XChaCha20Poly1305,
+    nonce: &[u8; NONCE_BYTES],
+    sealed: &[u8],
+    aad: &[u8],
+) -> Result<Vec<u8>, Unsealed> {
     let nonce: &XNonce = nonce.into();
-    key.decrypt(nonce, Payload { msg: sealed, aad }).map_err(|_| Unsealed)
+    key.decrypt(nonce, Payload { msg: sealed, aad })
+        .map_err(|_| Unsealed)
 }
 
 fn request_aad(header: &CallHeader, contract: &Identity, method: &str) -> Vec<u8> {
     let mut aad = Vec::new();
-    for part in [b"request", header.as_bytes(), contract.as_str().as_bytes(), method.as_bytes()] {
+    for part in [
+        b"request",
+        header.as_bytes(),
+        contract.as_str().as_bytes(),
+        method.as_bytes(),
+    ] {
         push_part(&mut aad, part);
     }
     aad

@@ -80,7 +80,10 @@ impl RpcServer {
         directory: Arc<dyn AgentDirectory>,
         settle: Settle,
     ) -> Self {
-        let me = Party { account, agent: secret.id().clone() };
+        let me = Party {
+            account,
+            agent: secret.id().clone(),
+        };
         Self(Arc::new(Inner {
             replica,
             me,
@@ -99,13 +102,21 @@ impl RpcServer {
 
     /// Starts to answer the calls of a contract.
     pub fn serve(&self, methods: Dispatch) {
-        self.0.contracts.write().insert(methods.contract().clone(), methods);
+        self.0
+            .contracts
+            .write()
+            .insert(methods.contract().clone(), methods);
     }
 
     /// Tells whether every implemented contract is served.
     pub fn is_ready(&self) -> bool {
         let contracts = self.0.contracts.read();
-        !self.0.running.is_closed() && self.0.implemented.iter().all(|contract| contracts.contains_key(contract))
+        !self.0.running.is_closed()
+            && self
+                .0
+                .implemented
+                .iter()
+                .all(|contract| contracts.contains_key(contract))
     }
 
     /// Refuses new calls and waits until those under way are answered.
@@ -136,7 +147,11 @@ impl RpcServer {
             return Ok(Answer::of_other_epoch(header, &keys, &self.0.epoch));
         }
         let now = now_millis();
-        self.0.replays.lock().accept(*header.nonce(), now).map_err(refused)?;
+        self.0
+            .replays
+            .lock()
+            .accept(*header.nonce(), now)
+            .map_err(refused)?;
         let result = self.run(header, &contract, method, request, now).await;
         Ok(Answer::of(header, &keys, result))
     }
@@ -150,12 +165,19 @@ impl RpcServer {
         check_time(fields.made_at, now_millis()).map_err(refused)?;
         // An account is the hash of the agent it was made for, so this needs no lookup.
         if Header::account(&fields.agent).id() != fields.caller.as_co_id() {
-            return Err(RpcError::not_authenticated("these are not the keys of the account"));
+            return Err(RpcError::not_authenticated(
+                "these are not the keys of the account",
+            ));
         }
         if self.0.directory.current_agent(&fields.caller).await? != fields.agent {
-            return Err(RpcError::not_authenticated("these are not the current keys of the account"));
+            return Err(RpcError::not_authenticated(
+                "these are not the current keys of the account",
+            ));
         }
-        let caller = Party { account: fields.caller.clone(), agent: fields.agent.clone() };
+        let caller = Party {
+            account: fields.caller.clone(),
+            agent: fields.agent.clone(),
+        };
         self.0
             .pairs
             .between(&self.0.secret, &fields.agent, &caller, &self.0.me)
@@ -180,7 +202,11 @@ impl RpcServer {
             None if self.0.implemented.contains(contract) => {
                 return Err(RpcError::unavailable("the replica is starting", RETRY_AFTER));
             }
-            None => return Err(RpcError::not_found(format!("this replica does not implement {contract}"))),
+            None => {
+                return Err(RpcError::not_found(format!(
+                    "this replica does not implement {contract}"
+                )));
+            }
         };
         let left = fields.made_at.saturating_add(fields.timeout).saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(left).min(TIMEOUT_MAX);
@@ -195,7 +221,10 @@ impl RpcServer {
                 Ok(Ok(Ok(response))) => settle().await.map(|()| response),
                 Ok(Ok(Err(error))) => Err(error),
                 Ok(Err(_)) => Err(RpcError::internal("the method panicked")),
-                Err(_) => Err(RpcError::unavailable("the deadline of the call has passed", RETRY_AFTER)),
+                Err(_) => Err(RpcError::unavailable(
+                    "the deadline of the call has passed",
+                    RETRY_AFTER,
+                )),
             };
             if let Err(error) = &result {
                 error.log();
@@ -227,11 +256,19 @@ impl Answer {
 
     fn of_other_epoch(header: &CallHeader, keys: &PairKeys, epoch: &Epoch) -> Self {
         let error = RpcError::unavailable("the call is for another run of the replica", Duration::ZERO);
-        let body = ErrorBody { epoch: Some(epoch.clone()), ..ErrorBody::of(&error, None) };
+        let body = ErrorBody {
+            epoch: Some(epoch.clone()),
+            ..ErrorBody::of(&error, None)
+        };
         Self::of_error(header, keys, &body, None)
     }
 
-    fn of_error(header: &CallHeader, keys: &PairKeys, body: &ErrorBody, retry_after: Option<Duration>) -> Self {
+    fn of_error(
+        header: &CallHeader,
+        keys: &PairKeys,
+        body: &ErrorBody,
+        retry_after: Option<Duration>,
+    ) -> Self {
         let json = serde_json::to_vec(body).unwrap_or_default();
         Self::sealed(header, keys, body.code, &json, retry_after)
     }
@@ -244,15 +281,22 @@ impl Answer {
         retry_after: Option<Duration>,
     ) -> Self {
         let body = keys.seal_response(header, status, &random::<NONCE_BYTES>(), body);
-        Self { status, body, retry_after }
+        Self {
+            status,
+            body,
+            retry_after,
+        }
     }
 }
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(SEALED));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(SEALED));
         set_retry_after(&mut response, self.retry_after);
         response
     }
@@ -270,7 +314,9 @@ fn in_clear(error: &RpcError) -> Response {
 fn set_retry_after(response: &mut Response, wait: Option<Duration>) {
     if let Some(wait) = wait {
         let seconds = wait.as_secs_f64().ceil() as u64;
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
 }
 
@@ -296,14 +342,19 @@ async fn answer_http(server: &RpcServer, target: &str, request: Request) -> Resu
     let (parts, body) = request.into_parts();
     let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if value(header::CONTENT_TYPE.as_str()) != Some(SEALED) {
-        return Err(RpcError::malformed(format!("the content type of a call is `{SEALED}`")));
+        return Err(RpcError::malformed(format!(
+            "the content type of a call is `{SEALED}`"
+        )));
     }
-    let header = value(CALL_HEADER).ok_or_else(|| RpcError::malformed(format!("the header `{CALL_HEADER}` is missing")))?;
+    let header = value(CALL_HEADER)
+        .ok_or_else(|| RpcError::malformed(format!("the header `{CALL_HEADER}` is missing")))?;
     let header = CallHeader::parse(header)?;
     let body: Bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(RpcError::malformed(format!("the body is longer than {BODY_BYTES_MAX} bytes")));
+            return Err(RpcError::malformed(format!(
+                "the body is longer than {BODY_BYTES_MAX} bytes"
+            )));
         }
         Err(_) => return Err(RpcError::malformed("the body broke off")),
     };

@@ -49,17 +49,26 @@ pub struct TransportError {
 impl TransportError {
     /// The callee was not reached at all.
     pub fn unreachable(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), never_sent: true }
+        Self {
+            problem: problem.into(),
+            never_sent: true,
+        }
     }
 
     /// The connection broke before the response was complete.
     pub fn broken(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), never_sent: false }
+        Self {
+            problem: problem.into(),
+            never_sent: false,
+        }
     }
 
     /// Something on the way, or the callee without proof, says that it isn't available.
     pub fn unavailable(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), never_sent: false }
+        Self {
+            problem: problem.into(),
+            never_sent: false,
+        }
     }
 
     /// The deadline passed.
@@ -87,7 +96,11 @@ impl Default for HttpTransport {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Self(Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(60)).build(connector))
+        Self(
+            Client::builder(TokioExecutor::new())
+                .pool_idle_timeout(Duration::from_secs(60))
+                .build(connector),
+        )
     }
 }
 
@@ -97,7 +110,11 @@ impl Transport for HttpTransport {
             let request = request(&url, &call, Full::from(body))?;
             let response = self.0.request(request).await.map_err(|error| {
                 let problem = format!("{url}: {}", root_cause(&error));
-                if error.is_connect() { TransportError::unreachable(problem) } else { TransportError::broken(problem) }
+                if error.is_connect() {
+                    TransportError::unreachable(problem)
+                } else {
+                    TransportError::broken(problem)
+                }
             })?;
             read(response).await
         })
@@ -111,7 +128,9 @@ pub struct InMemoryTransport(Arc<RwLock<HashMap<String, Router>>>);
 impl InMemoryTransport {
     /// Makes a replica reachable under its prefix `{endpoint}/replicas/{name}/`.
     pub fn add(&self, endpoint: &str, name: &str, router: Router) {
-        self.0.write().insert(format!("{endpoint}/replicas/{name}/"), router);
+        self.0
+            .write()
+            .insert(format!("{endpoint}/replicas/{name}/"), router);
     }
 
     /// Makes a replica unreachable.
@@ -123,10 +142,14 @@ impl InMemoryTransport {
 impl Transport for InMemoryTransport {
     fn post(&self, url: String, call: String, body: Vec<u8>) -> BoxFuture<'_, Result<Reply, TransportError>> {
         let routers = self.0.read();
-        let router = routers.iter().find(|(prefix, _)| url.starts_with(prefix.as_str())).map(|(_, router)| router.clone());
+        let router = routers
+            .iter()
+            .find(|(prefix, _)| url.starts_with(prefix.as_str()))
+            .map(|(_, router)| router.clone());
         drop(routers);
         Box::pin(async move {
-            let router = router.ok_or_else(|| TransportError::unreachable(format!("{url}: nobody is there")))?;
+            let router =
+                router.ok_or_else(|| TransportError::unreachable(format!("{url}: nobody is there")))?;
             let request = request(&url, &call, Body::from(body))?;
             let Ok(response) = router.oneshot(request).await;
             read(response).await
@@ -149,11 +172,20 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let status = response.status().as_u16();
-    let is_sealed = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == SEALED);
+    let is_sealed = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == SEALED);
     // Responses may be longer than requests, but not without end.
-    let body = Limited::new(response.into_body(), 4 * BODY_BYTES_MAX).collect().await;
+    let body = Limited::new(response.into_body(), 4 * BODY_BYTES_MAX)
+        .collect()
+        .await;
     let body = body.map_err(|error| TransportError::broken(error.to_string()))?;
-    Ok(Reply { status, is_sealed, body: body.to_bytes().to_vec() })
+    Ok(Reply {
+        status,
+        is_sealed,
+        body: body.to_bytes().to_vec(),
+    })
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

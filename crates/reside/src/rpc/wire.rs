@@ -67,9 +67,22 @@ impl CallHeader {
     ) -> Self {
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let encoded = BASE64.encode(nonce);
-        let fields = Fields { caller, agent, callee, epoch, made_at, timeout, request_id, nonce: encoded };
+        let fields = Fields {
+            caller,
+            agent,
+            callee,
+            epoch,
+            made_at,
+            timeout,
+            request_id,
+            nonce: encoded,
+        };
         let json = serde_json::to_vec(&fields).expect("ids and numbers are JSON");
-        Self { text: BASE64.encode(json), nonce, fields }
+        Self {
+            text: BASE64.encode(json),
+            nonce,
+            fields,
+        }
     }
 
     /// Reads the header of a received call.
@@ -80,12 +93,20 @@ impl CallHeader {
         }
         let json = BASE64.decode(text).map_err(|_| malformed())?;
         let fields: Fields = serde_json::from_slice(&json).map_err(|_| malformed())?;
-        let nonce = BASE64.decode(&fields.nonce).ok().and_then(|nonce| nonce.try_into().ok()).ok_or_else(malformed)?;
+        let nonce = BASE64
+            .decode(&fields.nonce)
+            .ok()
+            .and_then(|nonce| nonce.try_into().ok())
+            .ok_or_else(malformed)?;
         let printable = |text: &str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !printable(&fields.request_id) || !printable(&fields.epoch) {
             return Err(malformed());
         }
-        Ok(Self { text: text.to_owned(), nonce, fields })
+        Ok(Self {
+            text: text.to_owned(),
+            nonce,
+            fields,
+        })
     }
 
     /// Returns the text that travels.
@@ -142,7 +163,9 @@ impl ErrorBody {
             code: error.code().status(),
             message,
             details: error.details().cloned(),
-            retry_after: error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+            retry_after: error
+                .retry_after()
+                .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             epoch: None,
             request_id: request_id.map(str::to_owned),
         }
@@ -150,6 +173,11 @@ impl ErrorBody {
 
     /// Returns the error that was described.
     pub fn into_error(self) -> RpcError {
-        RpcError::received(self.code, self.message, self.details, self.retry_after.map(Duration::from_millis))
+        RpcError::received(
+            self.code,
+            self.message,
+            self.details,
+            self.retry_after.map(Duration::from_millis),
+        )
     }
 }
