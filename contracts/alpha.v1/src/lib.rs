@@ -1,0 +1,183 @@
+//! The contract of Alpha, which registers contracts and replicas and loads new ones (SYSTEM.md, section 6).
+
+mod data;
+mod lookup;
+mod permissions;
+
+use std::collections::BTreeMap;
+
+use reside::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use data::*;
+pub use lookup::*;
+pub use permissions::*;
+
+/// Registers contracts and replicas and loads new ones.
+#[contract(
+    identity = "ghcr.io/exeteres/reside/contracts/alpha.v1",
+    data = AlphaData,
+    permissions(
+        ReadReplicas, CreateLoadRequests, ReadLoadRequests, ApproveLoadRequests, ManageControlBlocks, ManageReplicas,
+        ApprovePermissionRequests, GrantPermissions
+    ),
+    en("Alpha", "Registers contracts and replicas and loads new ones"),
+    ru("Альфа", "Регистрирует контракты и реплики и загружает новые"),
+)]
+pub trait Alpha {
+    /// Registers a load request and validates it in the background.
+    #[method(
+        en("Create a load request", "Asks for a replica to be loaded from an image"),
+        ru("Создать запрос на загрузку", "Просит загрузить реплику из образа")
+    )]
+    async fn create_load_request(&self, call: &Call, request: CreateLoadRequest) -> RpcResult<LoadRequestRef>;
+
+    /// Loads what was asked for: creates the replica if it is new, its version, control block, rights and workload.
+    #[method(
+        en("Approve a load request", "Loads the replica and gives it the permissions it asked for"),
+        ru("Одобрить запрос на загрузку", "Загружает реплику и выдаёт ей запрошенные разрешения")
+    )]
+    async fn approve_load_request(&self, call: &Call, request: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest>;
+
+    /// Refuses a load request.
+    #[method(
+        en("Reject a load request", "Refuses to load the replica"),
+        ru("Отклонить запрос на загрузку", "Отказывает в загрузке реплики")
+    )]
+    async fn reject_load_request(&self, call: &Call, request: RejectLoadRequest) -> RpcResult<LoadRequestRef>;
+
+    /// Makes the caller the administrator of a new cluster, once.
+    #[method(
+        en("Claim administrator access", "Makes the caller the administrator of a new cluster"),
+        ru("Получить права администратора", "Делает вызывающего администратором нового кластера")
+    )]
+    async fn claim_super_admin_access(&self, call: &Call, request: ClaimSuperAdminAccess) -> RpcResult<Claimed>;
+
+    /// Gives an account a permission of every replica that implements the contract, or of those named.
+    #[method(
+        en("Grant a permission", "Gives an account a permission"),
+        ru("Выдать разрешение", "Выдаёт аккаунту разрешение")
+    )]
+    async fn grant_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange>;
+
+    /// Takes a permission away that was granted by hand.
+    #[method(
+        en("Revoke a permission", "Takes a permission away from an account"),
+        ru("Отозвать разрешение", "Забирает у аккаунта разрешение")
+    )]
+    async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange>;
+
+    /// Makes an older version current again.
+    #[method(
+        en("Roll a replica back", "Makes an older version current again"),
+        ru("Откатить реплику", "Делает текущей более старую версию")
+    )]
+    async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack>;
+
+    /// Removes a replica: its grants are revoked and its objects deleted.
+    #[method(
+        en("Unload a replica", "Removes a replica with its grants and objects"),
+        ru("Выгрузить реплику", "Удаляет реплику вместе с её разрешениями и объектами")
+    )]
+    async fn unload_replica(&self, call: &Call, request: UnloadReplica) -> RpcResult<Unloaded>;
+}
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+    )*};
+}
+
+messages! {
+    /// What to load.
+    CreateLoadRequest {
+        /// Image reference, e.g. `ghcr.io/exeteres/reside/replicas/greeter:latest`.
+        image: String,
+        /// Update this instance; without it a replica that isn't exclusive gets a new one.
+        replica_id: Option<ReplicaId>,
+        /// Name of a new instance instead of the replica's own.
+        name: Option<String>,
+        /// On behalf of whom.
+        owner_id: Option<String>,
+    }
+    /// Which request is meant.
+    LoadRequestRef {
+        /// Its number.
+        load_request_id: u32,
+    }
+    /// Which request to approve, and who serves its requirements.
+    ApproveLoadRequest {
+        /// Its number.
+        load_request_id: u32,
+        /// Requirement key to the replicas chosen for it; a key that is left out takes the only or the oldest candidate.
+        #[serde(default)]
+        requirement_replica_ids: BTreeMap<String, Vec<ReplicaId>>,
+    }
+    /// What an approval made.
+    ApprovedLoadRequest {
+        /// The new or updated replica.
+        replica_id: ReplicaId,
+        /// Its new version.
+        version_id: u32,
+        /// Its name in the cluster.
+        name: String,
+    }
+    /// Which request to refuse, and why.
+    RejectLoadRequest {
+        /// Its number.
+        load_request_id: u32,
+        /// Shown to whoever asked.
+        reason: Option<String>,
+    }
+    /// Proof of having made the cluster.
+    ClaimSuperAdminAccess {
+        /// The one-time token that the bootstrap printed.
+        token: String,
+    }
+    /// The claim was accepted.
+    Claimed {}
+    /// A permission for an account.
+    ChangePermission {
+        /// The account.
+        account_id: String,
+        /// Identity of the contract.
+        contract: String,
+        /// Name of the permission in the contract.
+        permission: String,
+        /// Its parameters.
+        params: Option<Value>,
+        /// Replicas to grant it on; without them all that implement the contract.
+        replica_ids: Option<Vec<ReplicaId>>,
+    }
+    /// What became of a change of a permission.
+    PermissionChange {
+        /// The replicas it concerns.
+        replica_ids: Vec<ReplicaId>,
+        /// Whether all of them have carried it out; if not, they do when they run.
+        applied: bool,
+    }
+    /// Which version to go back to.
+    RollbackReplica {
+        /// The replica.
+        replica_id: ReplicaId,
+        /// The version; without it the one before the current one.
+        version_id: Option<u32>,
+    }
+    /// The version that is current now.
+    RolledBack {
+        /// Its number.
+        version_id: u32,
+    }
+    /// Which replica to remove.
+    UnloadReplica {
+        /// The replica.
+        replica_id: ReplicaId,
+    }
+    /// The replica was removed.
+    Unloaded {}
+}

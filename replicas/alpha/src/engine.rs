@@ -1,0 +1,409 @@
+//! Alpha at work: commands change what is wished for, durably; one loop makes it so. The loop looks at everything there
+//! is and never at why it was woken, so a restart at any point goes on where it stopped.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alpha_v1::{
+    AlphaData, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, GrantReason, LoadRequest, LoadRequestStatus,
+    ReplicaId, ReplicaKey,
+};
+use jazz::{AgentSecret, CoId, SecretSeed};
+use kubernetes_sentinel_v1::SentinelData;
+use parking_lot::Mutex as SyncMutex;
+use reside::prelude::*;
+use reside_image::ImageSource;
+use tokio::sync::{Mutex, Notify, OnceCell};
+use tokio_util::sync::CancellationToken;
+
+use crate::carry_out::{Accounts, carry_out, make_current};
+use crate::permissions;
+use crate::plan::{Existing, plan};
+use crate::setup::SystemReplica;
+use crate::state::{AlphaRoot, LoadedReplica, State};
+use crate::validate::{Problem, validate};
+use crate::workloads::{self, Sentinel};
+
+/// The loop looks again after this long even if nothing has woken it.
+const RESYNC: Duration = Duration::from_secs(60);
+/// Wait after a failed run of the loop.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Alpha. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    state: State,
+    images: Arc<dyn ImageSource>,
+    accounts: Arc<dyn Accounts>,
+    sentinel_data: OnceCell<Co<SentinelData>>,
+    sentinel: Mutex<Option<Sentinel>>,
+    /// One change at a time: numbers and names are taken by looking at what is there.
+    changing: Mutex<()>,
+    wake: Notify,
+    watched: SyncMutex<HashSet<CoId>>,
+    stop: CancellationToken,
+}
+
+fn internal(error: impl Into<BoxError>) -> RpcError {
+    RpcError::internal(error)
+}
+
+impl Engine {
+    /// Loads Alpha's data. `stop` ends everything that goes on in the background.
+    pub async fn open(
+        data: Co<AlphaData>,
+        root: Co<AlphaRoot>,
+        images: Arc<dyn ImageSource>,
+        accounts: Arc<dyn Accounts>,
+        stop: CancellationToken,
+    ) -> Result<Self, BoxError> {
+        Ok(Self(Arc::new(Inner {
+            state: State::open(data, root).await?,
+            images,
+            accounts,
+            sentinel_data: OnceCell::new(),
+            sentinel: Mutex::new(None),
+            changing: Mutex::new(()),
+            wake: Notify::new(),
+            watched: SyncMutex::default(),
+            stop,
+        })))
+    }
+
+    /// Tells where the sentinel's collections are.
+    pub fn use_sentinel(&self, data: Co<SentinelData>) {
+        // The sentinel's data never move; a second call brings the same.
+        let _ = self.0.sentinel_data.set(data);
+        self.0.wake.notify_one();
+    }
+
+    /// Returns Alpha's data.
+    pub fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// Has the loop look again.
+    pub fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    // Load requests.
+
+    /// Registers a load request and validates it in the background.
+    pub async fn create_load_request(&self, by: &AccountId, asked: CreateLoadRequest) -> RpcResult<u32> {
+        let state = &self.0.state;
+        let _changing = self.0.changing.lock().await;
+        let id = State::next_number(&state.load_requests.keys().map_err(internal)?, 1);
+        let request = LoadRequest {
+            id,
+            image: asked.image,
+            status: LoadRequestStatus::Validating,
+            requested_by: by.clone(),
+            owner_id: asked.owner_id,
+            created_at: Timestamp::now(),
+            replica_id: asked.replica_id,
+            replica_name: asked.name,
+            validated: None,
+            version_id: None,
+            decided_by: None,
+            error_message: None,
+            rejection_reason: None,
+        };
+        let owner = state.load_requests.owner();
+        state
+            .transaction(|tx| {
+                let made = tx.create_unique(&owner, format!("load-request/{id}"), request)?;
+                tx.insert(&state.load_requests, id.to_string(), &made.reference())
+            })
+            .map_err(internal)?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// Validates a request that waits for it.
+    pub async fn validate_request(&self, id: u32) -> Result<(), BoxError> {
+        let state = &self.0.state;
+        let _changing = self.0.changing.lock().await;
+        let Some(handle) = state.load_request(id).await? else { return Ok(()) };
+        let request = handle.get()?;
+        if request.status != LoadRequestStatus::Validating {
+            return Ok(());
+        }
+        match validate(state, &*self.0.images, &request).await {
+            Ok(valid) => handle.update(|request| {
+                request.status = LoadRequestStatus::RequiresApproval;
+                request.replica_id = valid.replica_id;
+                request.replica_name = Some(valid.name);
+                request.validated = Some(valid.validated);
+            })?,
+            Err(Problem::Invalid(reason)) => handle.update(|request| {
+                request.status = LoadRequestStatus::Invalid;
+                request.error_message = Some(reason);
+            })?,
+            Err(Problem::Failed(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Approves a request: what will be done is decided and stored; the loop does it.
+    pub async fn approve(&self, by: &AccountId, asked: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest> {
+        let replicas = self.0.state.loaded_replicas().await.map_err(internal)?;
+        let known: Vec<Existing> = replicas.values().map(existing).collect();
+        self.approve_as(by, asked, &known, None).await
+    }
+
+    /// Approves a request whose new replica shall have this number; for the bootstrap.
+    pub async fn approve_as(
+        &self,
+        by: &AccountId,
+        asked: ApproveLoadRequest,
+        known: &[Existing],
+        system: Option<&SystemReplica>,
+    ) -> RpcResult<ApprovedLoadRequest> {
+        let state = &self.0.state;
+        let _changing = self.0.changing.lock().await;
+        let (handle, request) = self.pending_request(asked.load_request_id).await?;
+        let validated = request.validated.clone().ok_or_else(|| internal("a validated request has no result"))?;
+        let next = match system {
+            Some(system) => system.id,
+            None => self.next_replica_id()?,
+        };
+        let now = Timestamp::now();
+        let mut plan = plan(&request, &validated, &asked.requirement_replica_ids, known, next, by.clone(), now)
+            .map_err(|error| RpcError::wrong_state(error.to_string()))?;
+        plan.control_block = system.and_then(|system| system.control_block.clone());
+        let secret = match system {
+            Some(system) => system.secret.clone(),
+            None => AgentSecret::from_seed(&SecretSeed::random(&mut jazz::driver::OsEntropy)),
+        };
+        let is_known = state.secrets.contains_key(plan.replica_id.to_string()).map_err(internal)?;
+        state
+            .transaction(|tx| {
+                if !is_known {
+                    tx.insert(&state.secrets, plan.replica_id.to_string(), &secret.expose().to_owned())?;
+                }
+                tx.insert(&state.plans, plan.load_request_id.to_string(), &plan)?;
+                tx.update(&handle, |request| {
+                    request.status = LoadRequestStatus::Approved;
+                    request.decided_by = Some(by.clone());
+                })
+            })
+            .map_err(internal)?;
+        self.wake();
+        Ok(ApprovedLoadRequest { replica_id: plan.replica_id, version_id: plan.version_id, name: plan.name })
+    }
+
+    fn next_replica_id(&self) -> RpcResult<ReplicaId> {
+        let state = &self.0.state;
+        // A plan that is stored and not carried out yet has taken its number already.
+        let planned = state.secrets.keys().map_err(internal)?;
+        let made = state.replicas.keys().map_err(internal)?;
+        Ok(State::next_number(planned.iter().chain(&made), 3))
+    }
+
+    /// Rejects a request.
+    pub async fn reject(&self, by: &AccountId, id: u32, reason: Option<String>) -> RpcResult<()> {
+        let _changing = self.0.changing.lock().await;
+        let (handle, _) = self.pending_request(id).await?;
+        handle
+            .update(|request| {
+                request.status = LoadRequestStatus::Rejected;
+                request.decided_by = Some(by.clone());
+                request.rejection_reason = reason;
+            })
+            .map_err(internal)
+    }
+
+    async fn pending_request(&self, id: u32) -> RpcResult<(Co<LoadRequest>, LoadRequest)> {
+        let found = self.0.state.load_request(id).await.map_err(internal)?;
+        let handle = found.ok_or_else(|| RpcError::not_found(format!("there is no load request {id}")))?;
+        let request = handle.get().map_err(internal)?;
+        let state = match request.status {
+            LoadRequestStatus::RequiresApproval => return Ok((handle, request)),
+            LoadRequestStatus::Validating => "is still being validated",
+            LoadRequestStatus::Invalid => "is invalid",
+            LoadRequestStatus::Approved => "is approved already",
+            LoadRequestStatus::Rejected => "was rejected",
+        };
+        Err(RpcError::wrong_state(format!("load request {id} {state}")))
+    }
+
+    // Replicas.
+
+    /// Returns a loaded replica.
+    pub async fn replica(&self, id: ReplicaId) -> RpcResult<LoadedReplica> {
+        let found = self.0.state.replica(id).await.map_err(internal)?;
+        found
+            .filter(|replica| replica.record.unloaded_at.is_none())
+            .ok_or_else(|| RpcError::not_found(format!("there is no replica {id}")))
+    }
+
+    /// Makes an older version current; without a number, the one before the current one.
+    pub async fn rollback(&self, id: ReplicaId, version: Option<u32>) -> RpcResult<u32> {
+        let _changing = self.0.changing.lock().await;
+        let replica = self.replica(id).await?;
+        let current = replica.record.current_version;
+        let version = match version {
+            Some(version) => version,
+            None => *replica
+                .versions
+                .keys()
+                .rfind(|version| **version < current)
+                .ok_or_else(|| RpcError::wrong_state(format!("replica {id} has no older version")))?,
+        };
+        let (_, chosen) = replica
+            .versions
+            .get(&version)
+            .ok_or_else(|| RpcError::not_found(format!("replica {id} has no version {version}")))?;
+        let implementations =
+            chosen.manifest.implementations.values().map(|implementation| implementation.identity.clone()).collect();
+        let display_info = &chosen.manifest.display_info;
+        make_current(&self.0.state, &replica.handle, version, implementations, display_info).await.map_err(internal)?;
+        self.wake();
+        Ok(version)
+    }
+
+    /// Unloads a replica; its grants and objects go with the next run of the loop.
+    pub async fn unload(&self, id: ReplicaId) -> RpcResult<()> {
+        let state = &self.0.state;
+        let _changing = self.0.changing.lock().await;
+        let replica = self.replica(id).await?;
+        if id <= 2 {
+            return Err(RpcError::wrong_state(format!("{} is part of the cluster itself", replica.record.name)));
+        }
+        let others = state.loaded_replicas().await.map_err(internal)?;
+        if let Some((other, key)) = others.values().find_map(|other| needs(other, id)) {
+            return Err(RpcError::wrong_state(format!("{other} needs it for its requirement {key:?}; unload {other} first")));
+        }
+        let record = &replica.record;
+        let remove = async {
+            state.remove_from_index(ReplicaKey::Name(&record.name), id).await?;
+            state.remove_from_index(ReplicaKey::Identity(&record.identity), id).await?;
+            for contract in &record.implementations {
+                state.remove_from_index(ReplicaKey::Contract(contract), id).await?;
+            }
+            self.drop_grants_of(&record.account).await?;
+            replica.handle.update(|record| record.unloaded_at = Some(Timestamp::now()))?;
+            Ok::<(), BoxError>(())
+        };
+        remove.await.map_err(internal)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Takes back what was granted to an account by hand.
+    async fn drop_grants_of(&self, account: &AccountId) -> Result<(), BoxError> {
+        let state = &self.0.state;
+        for reference in state.grants.entries()?.values() {
+            let grant = state.node.load(reference).await?;
+            let snapshot = grant.get()?;
+            if snapshot.account == *account && !snapshot.reasons.is_empty() {
+                grant.update(|grant| grant.reasons.retain(|reason| !matches!(reason, GrantReason::Manual { .. })))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps others from changing anything for as long as the guard lives.
+    pub(crate) async fn change(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.changing.lock().await
+    }
+
+    // The loop.
+
+    /// Runs the loop until Alpha stops.
+    pub async fn run(&self) {
+        loop {
+            let wait = match self.reconcile().await {
+                Ok(()) => RESYNC,
+                Err(error) => {
+                    tracing::error!(error = &*error as &(dyn std::error::Error + 'static), "cannot bring the cluster up to date");
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = self.0.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Does everything that is to be done now.
+    pub async fn reconcile(&self) -> Result<(), BoxError> {
+        let state = &self.0.state;
+        for (_, request) in state.all_load_requests().await? {
+            if request.status == LoadRequestStatus::Validating {
+                self.validate_request(request.id).await?;
+            }
+        }
+        let _changing = self.0.changing.lock().await;
+        for plan in state.plans.entries()?.into_values().filter(|plan| !plan.done) {
+            carry_out(state, &self.0.accounts, &plan).await?;
+        }
+        let replicas = state.loaded_replicas().await?;
+        permissions::reconcile(state, &replicas).await?;
+        for replica in replicas.values() {
+            let management = state.node.load(&replica.record.management).await?;
+            self.watch(&management);
+        }
+        if let Some(sentinel) = self.sentinel().await? {
+            workloads::reconcile(state, &sentinel, &replicas).await?;
+            for collection in sentinel.collections() {
+                self.watch(collection);
+            }
+            for object in sentinel.all().await? {
+                self.watch(&object);
+            }
+        }
+        Ok(())
+    }
+
+    async fn sentinel(&self) -> Result<Option<Sentinel>, BoxError> {
+        let Some(data) = self.0.sentinel_data.get() else { return Ok(None) };
+        let mut sentinel = self.0.sentinel.lock().await;
+        if sentinel.is_none() {
+            *sentinel = Some(Sentinel::open(data).await?);
+        }
+        Ok(sentinel.clone())
+    }
+
+    /// Has every change of a value wake the loop.
+    fn watch<T: jazz::CoValue>(&self, value: &Co<T>) {
+        if !self.0.watched.lock().insert(value.id().clone()) {
+            return;
+        }
+        let mut changes = value.node().driver().watch(value.id());
+        let (engine, stop) = (Arc::downgrade(&self.0), self.0.stop.clone());
+        tokio::spawn(async move {
+            while stop.run_until_cancelled(changes.changed()).await.is_some() {
+                let Some(engine) = engine.upgrade() else { return };
+                engine.wake.notify_one();
+            }
+        });
+    }
+}
+
+/// What planning needs to know of a replica.
+pub fn existing(replica: &LoadedReplica) -> Existing {
+    Existing {
+        id: replica.record.id,
+        name: replica.record.name.clone(),
+        info: replica.record.info.clone(),
+        last_version: replica.versions.keys().next_back().copied().unwrap_or(0),
+    }
+}
+
+/// The name and the requirement of a replica that can't do without another one.
+fn needs(replica: &LoadedReplica, id: ReplicaId) -> Option<(String, String)> {
+    let version = replica.current()?;
+    let requirements: &BTreeMap<String, Vec<ReplicaId>> = &version.requirements;
+    let (key, _) = requirements.iter().find(|(key, chosen)| {
+        let optional = version.manifest.requirements.get(*key).is_some_and(|required| required.optional);
+        chosen.as_slice() == [id] && !optional && replica.record.id != id
+    })?;
+    Some((replica.record.name.clone(), key.clone()))
+}

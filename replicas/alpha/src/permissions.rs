@@ -1,0 +1,156 @@
+//! Who has which permission where, and why: grants follow from what the loaded versions ask for and from what
+//! administrators granted; the control blocks follow from the grants.
+
+use std::collections::BTreeMap;
+
+use alpha_v1::{GrantReason, GrantRecord, ReplicaId};
+use jazz::{LoadError, WriteError};
+use reside::prelude::*;
+use reside::rcb::{Expected, Grant, PermissionEntry};
+
+use crate::state::{LoadedReplica, State};
+
+/// A permission that a loaded version asks for.
+type Wanted = BTreeMap<String, GrantRecord>;
+
+/// Brings the grants in step with the loaded versions, then the control blocks with the grants.
+pub async fn reconcile(state: &State, replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Result<(), BoxError> {
+    let wanted = wanted(replicas);
+    for (key, reference) in state.grants.entries()? {
+        let grant = state.node.load(&reference).await?;
+        let before = grant.get()?;
+        let after = merged(before.clone(), wanted.get(&key), replicas);
+        if after != before {
+            grant.replace(&after)?;
+        }
+    }
+    for (key, grant) in wanted {
+        if !state.grants.contains_key(&key)? {
+            insert_grant(state, &key, grant)?;
+        }
+    }
+    for replica in replicas.values() {
+        write_requirements(state, replica, replicas).await?;
+    }
+    write_control_blocks(state, replicas).await
+}
+
+/// Writes a new grant.
+pub fn insert_grant(state: &State, key: &str, grant: GrantRecord) -> Result<Co<GrantRecord>, WriteError> {
+    let owner = state.grants.owner();
+    state.transaction(|tx| {
+        let made = tx.create(&owner, grant)?;
+        tx.insert(&state.grants, key, &made.reference())?;
+        Ok(made)
+    })
+}
+
+/// What the current versions ask for, by the key of the grant.
+fn wanted(replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Wanted {
+    let mut wanted = Wanted::new();
+    for replica in replicas.values() {
+        let Some(version) = replica.current() else { continue };
+        for (key, required) in &version.manifest.requirements {
+            for &target in version.requirements.get(key).into_iter().flatten() {
+                for permission in &required.permissions {
+                    let reason = GrantReason::Static { replica_id: replica.record.id, version_id: version.id };
+                    let grant = GrantRecord {
+                        replica_id: target,
+                        account: replica.record.account.clone(),
+                        contract: required.identity.clone(),
+                        permission: permission.name.clone(),
+                        instance_id: permission.instance_id.clone(),
+                        params: permission.params.clone(),
+                        reasons: vec![reason],
+                    };
+                    wanted.insert(grant.key(), grant);
+                }
+            }
+        }
+    }
+    wanted
+}
+
+/// A grant as it should be: reasons that have gone are taken out, new ones put in.
+fn merged(
+    mut grant: GrantRecord,
+    wanted: Option<&GrantRecord>,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> GrantRecord {
+    let target_is_loaded = replicas.contains_key(&grant.replica_id);
+    grant.reasons.retain(|reason| matches!(reason, GrantReason::Manual { .. }) && target_is_loaded);
+    if let Some(wanted) = wanted.filter(|_| target_is_loaded) {
+        grant.params = wanted.params.clone();
+        grant.reasons.extend(wanted.reasons.iter().cloned());
+    }
+    grant
+}
+
+/// Tells a replica who serves its requirements.
+async fn write_requirements(
+    state: &State,
+    replica: &LoadedReplica,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<(), BoxError> {
+    let Some(version) = replica.current() else { return Ok(()) };
+    let block = state.node.load(&replica.record.rcb).await?;
+    for (key, chosen) in &version.requirements {
+        let accounts: Vec<AccountId> =
+            chosen.iter().filter_map(|id| replicas.get(id)).map(|target| target.record.account.clone()).collect();
+        ControlBlock::set_requirement(&block, key, &accounts).await?;
+    }
+    let requirements = state.node.load(&block.get()?.requirements).await?;
+    for key in requirements.keys()?.iter().filter(|key| !version.requirements.contains_key(*key)) {
+        requirements.remove(key)?;
+    }
+    Ok(())
+}
+
+/// Makes the control blocks expect what the grants say.
+async fn write_control_blocks(state: &State, replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Result<(), BoxError> {
+    for reference in state.grants.entries()?.values() {
+        let grant = state.node.load(reference).await?.get()?;
+        if let Some(target) = replicas.get(&grant.replica_id) {
+            expect(state, target, &grant).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the control block of a replica expect what one grant says. What never was granted needs no revocation.
+pub async fn expect(state: &State, target: &LoadedReplica, grant: &GrantRecord) -> Result<(), BoxError> {
+    let expected = if grant.reasons.is_empty() {
+        Expected::revoked(grant.params.clone())
+    } else {
+        Expected::granted(grant.params.clone())
+    };
+    if expected.granted || find_entry(state, target, grant).await?.is_some() {
+        let block = state.node.load(&target.record.rcb).await?;
+        ControlBlock::expect(&block, &grant_of(grant), expected).await?;
+    }
+    Ok(())
+}
+
+/// Names the permission as control blocks do.
+fn grant_of(grant: &GrantRecord) -> Grant {
+    Grant {
+        account: grant.account.clone(),
+        identity: grant.contract.clone(),
+        name: grant.permission.clone(),
+        instance_id: grant.instance_id.clone(),
+    }
+}
+
+/// Finds the entry of a grant in the control block of its replica.
+pub async fn find_entry(
+    state: &State,
+    target: &LoadedReplica,
+    grant: &GrantRecord,
+) -> Result<Option<Co<PermissionEntry>>, LoadError> {
+    let block = state.node.load(&target.record.rcb).await?.get()?;
+    let permissions = state.node.load(&block.permissions).await?;
+    match permissions.get(grant_of(grant).entry_key())? {
+        Some(entry) => state.node.load(&entry).await.map(Some),
+        None => Ok(None),
+    }
+}

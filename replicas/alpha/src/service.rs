@@ -1,0 +1,70 @@
+//! The methods of `alpha.v1`: who may call them, and what they come down to.
+
+use alpha_v1::{
+    Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovedLoadRequest, ChangePermission,
+    ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermissions, LoadRequestRef,
+    ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack, UnloadReplica, Unloaded,
+};
+use reside::prelude::*;
+
+use crate::engine::Engine;
+
+/// Alpha, as its callers see it.
+pub struct Service {
+    alpha: Implementation<AlphaContract>,
+    engine: Engine,
+}
+
+impl Service {
+    /// Serves what the engine does.
+    pub fn new(alpha: Implementation<AlphaContract>, engine: Engine) -> Self {
+        Self { alpha, engine }
+    }
+}
+
+impl Alpha for Service {
+    async fn create_load_request(&self, call: &Call, request: CreateLoadRequest) -> RpcResult<LoadRequestRef> {
+        self.alpha.require(call, &CreateLoadRequests {})?;
+        let load_request_id = self.engine.create_load_request(call.made_by(), request).await?;
+        Ok(LoadRequestRef { load_request_id })
+    }
+
+    async fn approve_load_request(&self, call: &Call, request: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest> {
+        self.alpha.require(call, &ApproveLoadRequests {})?;
+        self.engine.approve(call.made_by(), request).await
+    }
+
+    async fn reject_load_request(&self, call: &Call, request: RejectLoadRequest) -> RpcResult<LoadRequestRef> {
+        self.alpha.require(call, &ApproveLoadRequests {})?;
+        let RejectLoadRequest { load_request_id, reason } = request;
+        self.engine.reject(call.made_by(), load_request_id, reason).await?;
+        Ok(LoadRequestRef { load_request_id })
+    }
+
+    async fn claim_super_admin_access(&self, call: &Call, request: ClaimSuperAdminAccess) -> RpcResult<Claimed> {
+        self.engine.claim(call.made_by(), &request.token).await?;
+        Ok(Claimed {})
+    }
+
+    async fn grant_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
+        self.alpha.require(call, &GrantPermissions {})?;
+        self.engine.grant(call.made_by(), request).await
+    }
+
+    async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
+        self.alpha.require(call, &GrantPermissions {})?;
+        self.engine.revoke(request).await
+    }
+
+    async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {
+        self.alpha.require(call, &ManageReplicas {})?;
+        let version_id = self.engine.rollback(request.replica_id, request.version_id).await?;
+        Ok(RolledBack { version_id })
+    }
+
+    async fn unload_replica(&self, call: &Call, request: UnloadReplica) -> RpcResult<Unloaded> {
+        self.alpha.require(call, &ManageReplicas {})?;
+        self.engine.unload(request.replica_id).await?;
+        Ok(Unloaded {})
+    }
+}

@@ -1,0 +1,242 @@
+//! Validation of a load request: what the image is, which instance it would become, who could serve it, and whether
+//! what it asks for exists. Everything that is wrong is said in words for whoever asked.
+
+use std::collections::BTreeMap;
+
+use alpha_v1::{ContractRecord, LoadRequest, LoadRequestStatus, ReplicaId, RequirementChoice, ValidatedRequest};
+use reside::Manifest;
+use reside::manifest::RequirementManifest;
+use reside::permission::instance_id;
+use reside::prelude::*;
+use reside_image::{ImageSource, Reference, ResolvedImage};
+
+use crate::plan::{free_name, info_difference};
+use crate::state::{LoadedReplica, State};
+
+/// Why a request can't go on.
+#[derive(Debug)]
+pub enum Problem {
+    /// The request is invalid, for this reason.
+    Invalid(String),
+    /// Alpha itself failed; the request stays as it is.
+    Failed(BoxError),
+}
+
+impl<E: Into<BoxError>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Problem {
+    /// Returns the problem as an error.
+    pub fn into_error(self) -> BoxError {
+        match self {
+            Self::Invalid(reason) => reason.into(),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+/// What a request turned out to be.
+#[derive(Debug)]
+pub struct Valid {
+    /// The existing instance it updates.
+    pub replica_id: Option<ReplicaId>,
+    /// The name it will have.
+    pub name: String,
+    /// What the approver is shown.
+    pub validated: ValidatedRequest,
+}
+
+fn invalid(reason: impl std::fmt::Display) -> Problem {
+    Problem::Invalid(reason.to_string())
+}
+
+/// Looks at the image that is asked for.
+pub async fn validate(state: &State, images: &dyn ImageSource, request: &LoadRequest) -> Result<Valid, Problem> {
+    let (resolved, mut manifest) = fetch_replica(images, &request.image).await?;
+    let replicas = state.loaded_replicas().await?;
+    let instance = find_instance(request, &manifest, &replicas)?;
+    let name = match instance {
+        Some(replica) => replica.record.name.clone(),
+        None => choose_name(state, request, &manifest.info.name, &replicas).await?,
+    };
+    if let Some(replica) = instance
+        && let Some(difference) = info_difference(&replica.record.info, &manifest.info)
+    {
+        return Err(invalid(format!("`info` can't change once a replica is in the cluster: {difference}")));
+    }
+    manifest.fill_replica_name(&name);
+    for implementation in manifest.implementations.values() {
+        register(state, images, &implementation.identity).await?;
+    }
+    let mut contracts = Vec::new();
+    for requirement in manifest.requirements.values() {
+        contracts.push(register(state, images, &requirement.identity).await?);
+    }
+    fill_instance_ids(&mut manifest.requirements, &contracts);
+    manifest.check_against(&contracts).map_err(|errors| {
+        invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    let requirements =
+        manifest.requirements.iter().map(|(key, required)| find_candidates(key, required, &replicas)).collect::<Result<_, _>>()?;
+    let digest = resolved.digest.to_string();
+    let replica_id = instance.map(|replica| replica.record.id);
+    Ok(Valid { replica_id, name, validated: ValidatedRequest { digest, manifest, requirements } })
+}
+
+async fn fetch_replica(images: &dyn ImageSource, image: &str) -> Result<(ResolvedImage, ReplicaManifest), Problem> {
+    let reference: Reference = image.parse().map_err(|error| invalid(format!("{image}: {error}")))?;
+    let (resolved, manifest) = fetch(images, &reference).await.map_err(Problem::Invalid)?;
+    match manifest {
+        Manifest::Replica(manifest) => Ok((resolved, manifest)),
+        Manifest::Contract(_) => Err(invalid(format!("{image} is a contract; only replicas can be loaded"))),
+    }
+}
+
+/// Fetches an image and reads the manifest in its label. An error is a text for people.
+async fn fetch(images: &dyn ImageSource, reference: &Reference) -> Result<(ResolvedImage, Manifest), String> {
+    let resolved = images.resolve(reference).await.map_err(|error| error.to_string())?;
+    let image = images.image(&resolved).await.map_err(|error| error.to_string())?;
+    let label = image.reside_manifest(&resolved.identity).map_err(|error| format!("{reference}: {error}"))?;
+    let json = label.json().to_string();
+    let manifest = Manifest::parse(json.as_bytes()).map_err(|error| {
+        let mut text = format!("{reference}: {error}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
+    })?;
+    Ok((resolved, manifest))
+}
+
+/// The instance that the request updates: always the existing one of an exclusive replica, or the one named by id.
+fn find_instance<'a>(
+    request: &LoadRequest,
+    manifest: &ReplicaManifest,
+    replicas: &'a BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<Option<&'a LoadedReplica>, Problem> {
+    let identity = &manifest.identity;
+    if let Some(id) = request.replica_id {
+        let replica = replicas.get(&id).ok_or_else(|| invalid(format!("there is no replica {id}")))?;
+        if replica.record.identity != *identity {
+            let found = &replica.record.identity;
+            return Err(invalid(format!("replica {id} was loaded from {found}, not from {identity}")));
+        }
+        return Ok(Some(replica));
+    }
+    // Which instance is meant follows from what runs, not from what the new image says of itself: a change of
+    // `exclusive` must be found out.
+    let same = || replicas.values().filter(|replica| replica.record.identity == *identity);
+    Ok(same().find(|replica| replica.record.info.exclusive || manifest.info.exclusive))
+}
+
+async fn choose_name(
+    state: &State,
+    request: &LoadRequest,
+    default: &str,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<String, Problem> {
+    let pending = state.all_load_requests().await?;
+    let pending = pending.iter().map(|(_, other)| other).filter(|other| {
+        other.id != request.id && other.replica_id.is_none() && other.status == LoadRequestStatus::RequiresApproval
+    });
+    let names: Vec<&str> = replicas
+        .values()
+        .map(|replica| replica.record.name.as_str())
+        .chain(pending.filter_map(|other| other.replica_name.as_deref()))
+        .collect();
+    match request.replica_name.as_deref() {
+        None => Ok(free_name(default, |name| names.contains(&name))),
+        Some(name) if !reside::manifest::is_replica_name(name) => {
+            Err(invalid(format!("{name:?} is no replica name: a letter, then letters, digits and dashes, at most 40")))
+        }
+        Some(name) if names.contains(&name) => Err(invalid(format!("the name {name:?} is taken; choose another one"))),
+        Some(name) => Ok(name.to_owned()),
+    }
+}
+
+/// Makes a contract known to the cluster, with the manifest of its newest image if there is one.
+async fn register(state: &State, images: &dyn ImageSource, identity: &Identity) -> Result<ContractManifest, Problem> {
+    let known = state.contract(identity).await?;
+    let reference: Reference = identity.as_str().parse().map_err(invalid)?;
+    match (fetch(images, &reference).await, known) {
+        (Ok((resolved, Manifest::Contract(manifest))), known) => {
+            record(state, known, identity, Some(resolved.digest.to_string()), manifest).await
+        }
+        (Ok((_, Manifest::Replica(_))), _) => Err(invalid(format!("{identity} is a replica, not a contract"))),
+        (Err(_), Some(known)) => Ok(known.get()?.manifest),
+        (Err(error), None) => Err(invalid(format!("the contract {identity} can't be fetched: {error}"))),
+    }
+}
+
+/// Writes the record of a contract; the same again changes nothing.
+pub async fn record(
+    state: &State,
+    known: Option<Co<ContractRecord>>,
+    identity: &Identity,
+    digest: Option<String>,
+    manifest: ContractManifest,
+) -> Result<ContractManifest, Problem> {
+    match known {
+        Some(known) => {
+            let present = known.get()?;
+            if present.digest != digest || present.manifest != manifest {
+                known.update(|record| {
+                    record.digest = digest;
+                    record.manifest = manifest.clone();
+                })?;
+            }
+        }
+        None => {
+            let id = State::next_number(&state.contracts.keys()?, 1);
+            let owner = state.contracts.owner();
+            let new = ContractRecord { id, identity: identity.clone(), digest, manifest: manifest.clone() };
+            state.transaction(|tx| {
+                let made = tx.create_unique(&owner, format!("contract/{identity}"), new)?;
+                tx.insert(&state.contracts, id.to_string(), &made.reference())
+            })?;
+        }
+    }
+    Ok(manifest)
+}
+
+/// Instance ids follow from the params; what the image says of them is not relied on.
+fn fill_instance_ids<'a>(
+    requirements: impl IntoIterator<Item = (&'a String, &'a mut RequirementManifest)>,
+    contracts: &[ContractManifest],
+) {
+    for (_, requirement) in requirements {
+        let Some(contract) = contracts.iter().find(|contract| contract.identity == requirement.identity) else { continue };
+        for permission in &mut requirement.permissions {
+            if let Some(defined) = contract.permissions.get(&permission.name) {
+                permission.instance_id = instance_id(&defined.instance_keys, &permission.params);
+            }
+        }
+    }
+}
+
+fn find_candidates(
+    key: &str,
+    required: &RequirementManifest,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<RequirementChoice, Problem> {
+    let contract = &required.identity;
+    let implements = |replica: &&LoadedReplica| replica.record.implementations.contains(contract);
+    let candidates: Vec<ReplicaId> = replicas.values().filter(implements).map(|replica| replica.record.id).collect();
+    if candidates.is_empty() && !required.optional {
+        return Err(invalid(format!(
+            "requirement {key:?}: no replica implements {contract}; load one that does first"
+        )));
+    }
+    Ok(RequirementChoice {
+        key: key.to_owned(),
+        contract: contract.clone(),
+        optional: required.optional,
+        multiple: required.multiple,
+        candidates,
+    })
+}

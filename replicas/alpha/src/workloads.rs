@@ -1,0 +1,198 @@
+//! Keeps the orchestrator's objects as they should be, and the statuses of versions as the orchestrator reports them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alpha_v1::{ReplicaId, VersionStatus};
+use kubernetes_sentinel_v1::{Collection, Kind, ManagedObject, ObjectStatus, SentinelData};
+use reside::prelude::*;
+use serde_json::Value;
+
+use crate::objects::{Object, endpoints, secret, serves_methods, workload, workload_kind, workload_name};
+use crate::rollout::{VersionState, wanted};
+use crate::state::{LoadedReplica, State};
+use crate::status::{Observed, version_status};
+
+/// The collections that Alpha writes.
+const KINDS: [Kind; 5] = [Kind::Deployment, Kind::Job, Kind::Secret, Kind::Service, Kind::Ingress];
+
+/// The sentinel's collections, as far as Alpha writes them.
+#[derive(Clone, Debug)]
+pub struct Sentinel {
+    collections: BTreeMap<Kind, Co<Collection>>,
+}
+
+impl Sentinel {
+    /// Loads the collections; fails until the sentinel has let Alpha in.
+    pub async fn open(data: &Co<SentinelData>) -> Result<Self, BoxError> {
+        let snapshot = data.get()?;
+        let mut collections = BTreeMap::new();
+        for kind in KINDS {
+            collections.insert(kind, data.node().load(snapshot.collection(kind)).await?);
+        }
+        Ok(Self { collections })
+    }
+
+    fn collection(&self, kind: Kind) -> &Co<Collection> {
+        &self.collections[&kind]
+    }
+
+    async fn find(&self, kind: Kind, name: &str) -> Result<Option<Co<ManagedObject>>, BoxError> {
+        let collection = self.collection(kind);
+        Ok(match collection.get(name)? {
+            Some(reference) => Some(collection.node().load(&reference).await?),
+            None => None,
+        })
+    }
+
+    /// Returns every object of every collection.
+    pub async fn all(&self) -> Result<Vec<Co<ManagedObject>>, BoxError> {
+        let mut objects = Vec::new();
+        for collection in self.collections.values() {
+            for reference in collection.entries()?.values() {
+                objects.push(collection.node().load(reference).await?);
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Returns the collections themselves.
+    pub fn collections(&self) -> impl Iterator<Item = &Co<Collection>> {
+        self.collections.values()
+    }
+
+    async fn observe(&self, kind: Kind, name: &str) -> Result<Observed, BoxError> {
+        let live = match self.find(kind, name).await? {
+            Some(object) => object.get()?.live,
+            None => None,
+        };
+        Ok(Observed::of(kind, live.as_ref()))
+    }
+
+    /// Makes an object be wished for; `None` wishes it away.
+    async fn wish(&self, kind: Kind, name: &str, manifest: Option<Value>) -> Result<(), BoxError> {
+        match self.find(kind, name).await? {
+            Some(object) => {
+                if object.get()?.manifest != manifest {
+                    object.update(|object| {
+                        object.manifest = manifest;
+                        object.status = ObjectStatus::Requested;
+                    })?;
+                }
+            }
+            None if manifest.is_none() => {}
+            None => {
+                let collection = self.collection(kind);
+                let (owner, node) = (collection.owner(), collection.node());
+                let object = ManagedObject {
+                    name: name.to_owned(),
+                    status: ObjectStatus::Requested,
+                    manifest,
+                    live: None,
+                    error_message: None,
+                };
+                // Made under an id that follows from its name: after a crash in between it is found again.
+                let made = node.upsert_unique(&owner, format!("object/{kind}/{name}"), object).await?;
+                collection.insert(name, &made.reference())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Brings the objects and the statuses of all replicas up to date.
+pub async fn reconcile(
+    state: &State,
+    sentinel: &Sentinel,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<(), BoxError> {
+    for replica in replicas.values() {
+        if let Err(error) = reconcile_replica(state, sentinel, replica).await {
+            tracing::error!(replica = replica.record.name, %error, "cannot bring the objects of a replica up to date");
+        }
+    }
+    remove_unloaded(state, sentinel, replicas).await
+}
+
+async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedReplica) -> Result<(), BoxError> {
+    let record = &replica.record;
+    let settings = state.settings()?;
+    let Some(current) = replica.current() else { return Ok(()) };
+    let agent_secret = state.secrets.get(record.id.to_string())?.ok_or("the replica's account has no secret")?;
+    put(sentinel, secret(record, &agent_secret)).await?;
+    for object in endpoints(record) {
+        if serves_methods(current) {
+            put(sentinel, object).await?;
+        } else {
+            sentinel.wish(object.kind, &object.name, None).await?;
+        }
+    }
+    let kind = workload_kind(&record.info);
+    let mut versions = Vec::new();
+    for &id in replica.versions.keys() {
+        let observed = sentinel.observe(kind, &workload_name(&record.name, id)).await?;
+        versions.push(VersionState { id, observed });
+    }
+    let wanted = wanted(&record.info, replica.management.enabled, record.current_version, &versions);
+    for VersionState { id, observed } in &versions {
+        let (handle, version) = &replica.versions[id];
+        let name = workload_name(&record.name, *id);
+        match (kind, wanted.contains(id)) {
+            (Kind::Job, false) => sentinel.wish(kind, &name, None).await?,
+            (_, true) => put(sentinel, workload(record, version, &replica.management, &settings, 1)).await?,
+            // Kept at no processes, so that it shows what was there and can come back.
+            (_, false) if observed.exists => {
+                put(sentinel, workload(record, version, &replica.management, &settings, 0)).await?;
+            }
+            (_, false) => {}
+        }
+        let is_current = *id == record.current_version;
+        let status = version_status(observed, wanted.contains(id), is_current, version.status);
+        let problem = matches!(status, VersionStatus::Error | VersionStatus::Degraded | VersionStatus::Starting)
+            .then(|| observed.problem.clone())
+            .flatten();
+        if status != version.status || problem != version.error_message {
+            handle.update(|version| {
+                version.status = status;
+                version.error_message = problem;
+            })?;
+        }
+    }
+    Ok(())
+}
+
+async fn put(sentinel: &Sentinel, object: Object) -> Result<(), BoxError> {
+    sentinel.wish(object.kind, &object.name, Some(object.manifest)).await
+}
+
+/// Wishes away what belongs to replicas that have been unloaded, unless another replica has taken the name.
+async fn remove_unloaded(
+    state: &State,
+    sentinel: &Sentinel,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<(), BoxError> {
+    let names: BTreeSet<&str> = replicas.values().map(|replica| replica.record.name.as_str()).collect();
+    for (id, reference) in state.replicas.entries()? {
+        if id.parse::<ReplicaId>().is_ok_and(|id| replicas.contains_key(&id)) {
+            continue;
+        }
+        let record = state.node.load(&reference).await?.get()?;
+        let versions = state.node.load(&record.versions).await?;
+        for (version, reference) in versions.entries()? {
+            let Ok(number) = version.parse() else { continue };
+            let name = workload_name(&record.name, number);
+            if !names.contains(record.name.as_str()) {
+                sentinel.wish(workload_kind(&record.info), &name, None).await?;
+            }
+            let version = state.node.load(&reference).await?;
+            if version.get()?.status != VersionStatus::Stopped {
+                version.update(|version| version.status = VersionStatus::Stopped)?;
+            }
+        }
+        if !names.contains(record.name.as_str()) {
+            for kind in [Kind::Secret, Kind::Service, Kind::Ingress] {
+                sentinel.wish(kind, &record.name, None).await?;
+            }
+        }
+    }
+    Ok(())
+}
