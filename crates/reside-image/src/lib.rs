@@ -6,7 +6,6 @@
 pub mod build;
 pub mod elf;
 mod error;
-mod hash;
 mod image;
 mod manifest;
 pub mod oci;
@@ -14,6 +13,7 @@ pub mod pack;
 pub mod reference;
 mod source;
 mod store;
+mod stream;
 pub mod unpack;
 
 pub use error::ImageError;
@@ -21,4 +21,4 @@ pub use image::Image;
 pub use manifest::{Kind, MANIFEST_BYTES_MAX, MANIFEST_LABEL, ManifestError, ResideManifest};
 pub use reference::{Digest, Identity, InvalidName, Reference, ResolvedImage, Tag};
 pub use source::ImageSource;
-pub use store::{BlobWriter, Listed, Store, Writer};
+pub use store::{BlobWriter, Inspected, Listed, Store, Writer};

@@ -14,12 +14,12 @@ use serde::Serialize;
 use crate::{
     elf::Architecture,
     error::ImageError,
-    hash::Hashing,
     image::Image,
     manifest::{MANIFEST_LABEL, ManifestError, ResideManifest},
     oci::{self, Descriptor, ImageConfig, ImageManifest, RootFs, RunConfig},
     reference::{Digest, Tag},
     store::Writer,
+    stream::{CopyError, Hashing, copy},
 };
 
 /// Where the program of a replica lies in its image.
@@ -82,8 +82,11 @@ pub fn write_program_layer(writer: &Writer, program: &Path, inside: &str) -> Res
     }
     let header = tar_header(inside, metadata.len()).map_err(|error| ImageError::invalid(inside, error))?;
     let encoder = GzEncoder::new(writer.blob()?, COMPRESSION);
-    let (encoder, diff_id) =
-        write_tar(encoder, &header, file, metadata.len()).map_err(ImageError::io(program))?;
+    let written = write_tar(encoder, &header, file, metadata.len());
+    let (encoder, diff_id) = written.map_err(|error| match error {
+        CopyError::Read(error) => ImageError::io(program)(error),
+        CopyError::Write(error) => ImageError::io(writer.store().path())(error),
+    })?;
     let blob = encoder.finish().map_err(ImageError::io(writer.store().path()))?;
     Ok(Layer {
         descriptor: blob.finish(oci::LAYER_GZIP)?,
@@ -106,15 +109,16 @@ fn tar_header(inside: &str, size: u64) -> io::Result<tar::Header> {
 }
 
 /// Writes a tar archive of one file; a file that changes while it is read is an error.
-fn write_tar<W: Write>(to: W, header: &tar::Header, file: File, size: u64) -> io::Result<(W, Digest)> {
+fn write_tar<W: Write>(to: W, header: &tar::Header, file: File, size: u64) -> Result<(W, Digest), CopyError> {
     let mut tar = Hashing::new(to);
-    tar.write_all(header.as_bytes())?;
-    let mut file = file.take(size + 1);
-    if io::copy(&mut file, &mut tar)? != size {
-        return Err(io::Error::other("the file changed while it was read"));
+    tar.write_all(header.as_bytes()).map_err(CopyError::Write)?;
+    if copy(&mut file.take(size + 1), &mut tar)? != size {
+        return Err(CopyError::Read(io::Error::other(
+            "the file changed while it was read",
+        )));
     }
     let padding = size.next_multiple_of(TAR_BLOCK) - size;
-    io::copy(&mut io::repeat(0).take(padding + 2 * TAR_BLOCK), &mut tar)?;
+    copy(&mut io::repeat(0).take(padding + 2 * TAR_BLOCK), &mut tar)?;
     let (to, diff_id, _) = tar.finish();
     Ok((to, diff_id))
 }

@@ -116,7 +116,7 @@ fn drop_needless(index: &mut ImageIndex) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{hash::digest_of, oci::MANIFEST};
+    use crate::{oci::MANIFEST, stream::digest_of};
 
     fn image(content: &str) -> Descriptor {
         Descriptor::new(MANIFEST, digest_of(content.as_bytes()), content.len() as u64)

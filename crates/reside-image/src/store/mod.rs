@@ -4,28 +4,28 @@
 //! once; writers go through [`Writer`].
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::Read,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use async_trait::async_trait;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use crate::{
     error::ImageError,
-    hash::digest_of,
     image::{self, Image},
-    manifest::Kind,
     oci::{Descriptor, ImageIndex, Layout},
-    reference::{Digest, Identity, Reference, ResolvedImage, Tag},
+    reference::{Digest, Reference, ResolvedImage},
     source::ImageSource,
+    stream::digest_of,
 };
 
 mod index;
+mod listing;
 mod writer;
 
+pub use listing::{Inspected, Listed};
 pub use writer::{BlobWriter, Writer};
 
 const LAYOUT_VERSION: &str = "1.0.0";
@@ -40,28 +40,6 @@ pub const CONFIG_BYTES_MAX: u64 = 4 << 20;
 #[derive(Clone, Debug)]
 pub struct Store {
     path: PathBuf,
-}
-
-/// An image in a listing: one line per tag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Listed {
-    /// The image's name.
-    pub identity: Identity,
-    /// The tag; none if it has moved to a newer image.
-    pub tag: Option<Tag>,
-    /// The image's digest.
-    pub digest: Digest,
-    /// Bytes of all blobs; unknown if the image can't be read.
-    pub size: Option<u64>,
-    /// What the image holds; unknown if its manifest can't be read.
-    #[serde(rename = "type")]
-    pub kind: Option<Kind>,
-    /// When the image came into the store.
-    #[serde(skip)]
-    pub added: Option<SystemTime>,
-    /// What is wrong with the image, if anything is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
 }
 
 impl Store {
@@ -116,41 +94,6 @@ impl Store {
             manifest_size: text.len() as u64,
             config,
         })
-    }
-
-    /// Lists all images with an identity, by identity, tag and age. An image that can't be read is listed with its problem.
-    pub fn list(&self) -> Result<Vec<Listed>, ImageError> {
-        let index = self.read_index()?;
-        let mut listed: Vec<Listed> = index::entries(&index).map(|entry| self.listed(entry)).collect();
-        listed.sort_by(|a, b| {
-            let names = (&a.identity, a.tag.is_none(), &a.tag).cmp(&(&b.identity, b.tag.is_none(), &b.tag));
-            names.then(b.added.cmp(&a.added)).then(a.digest.cmp(&b.digest))
-        });
-        Ok(listed)
-    }
-
-    fn listed(&self, entry: index::Entry<'_>) -> Listed {
-        let digest = entry.descriptor.digest;
-        let (size, manifest) = match self.image(&digest) {
-            Ok(image) => {
-                let manifest = image
-                    .reside_manifest(&entry.identity)
-                    .map_err(|error| error.to_string());
-                (Some(image.size()), manifest)
-            }
-            Err(error) => (None, Err(error.to_string())),
-        };
-        Listed {
-            identity: entry.identity,
-            tag: entry.tag,
-            digest,
-            size,
-            kind: manifest.as_ref().ok().map(crate::ResideManifest::kind),
-            added: fs::metadata(self.blob_path(&digest))
-                .and_then(|metadata| metadata.modified())
-                .ok(),
-            problem: manifest.err(),
-        }
     }
 
     /// Opens a blob of the size its descriptor says. Whoever reads it compares its digest.

@@ -13,10 +13,10 @@ use tempfile::NamedTempFile;
 use super::{LAYOUT_VERSION, Store, index};
 use crate::{
     error::ImageError,
-    hash::Hashing,
     image::parse_manifest,
     oci::{self, Descriptor, ImageIndex, Layout},
     reference::{Digest, Identity, Tag},
+    stream::Hashing,
 };
 
 /// Held shared by everyone who writes files; who holds it alone may delete what nothing refers to.
@@ -99,7 +99,7 @@ impl Writer {
     /// Writes an image's manifest and lets tags point to it; without tags, the image is known by its digest. The blobs
     /// that the manifest names must be there.
     pub fn publish(&self, identity: &Identity, tags: &[Tag], manifest: &[u8]) -> Result<Digest, ImageError> {
-        let parsed = parse_manifest(&crate::hash::digest_of(manifest), manifest)?;
+        let parsed = parse_manifest(&crate::stream::digest_of(manifest), manifest)?;
         for descriptor in [&parsed.config].into_iter().chain(&parsed.layers) {
             self.store.open_blob(descriptor)?;
         }

@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     error::ImageError,
-    hash::Hashing,
     oci::{self, Descriptor},
     reference::Digest,
     store::Store,
+    stream::Hashing,
 };
 
 /// Room for a long path in an entry of its own.

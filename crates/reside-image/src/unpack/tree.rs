@@ -2,15 +2,17 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
     path::{Component, Path, PathBuf},
 };
 
 use super::UnpackError;
-use crate::error::ImageError;
+use crate::{
+    error::ImageError,
+    stream::{CopyError, copy},
+};
 
-const COPY_BUFFER_BYTES: usize = 128 * 1024;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 
@@ -86,7 +88,10 @@ impl Tree {
             .mode(mode)
             .open(target)
             .map_err(TreeError::Write)?;
-        let written = copy(content, &mut file)?;
+        let written = copy(content, &mut file).map_err(|error| match error {
+            CopyError::Read(error) => TreeError::Read(error),
+            CopyError::Write(error) => TreeError::Write(error),
+        })?;
         if written != size {
             return Err(TreeError::Read(io::ErrorKind::UnexpectedEof.into()));
         }
@@ -225,21 +230,5 @@ fn remove(path: &Path) -> Result<(), TreeError> {
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TreeError::Write(error)),
         _ => Ok(()),
-    }
-}
-
-/// Copies so that errors of the two sides can be told apart.
-fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64, TreeError> {
-    let mut buffer = vec![0; COPY_BUFFER_BYTES];
-    let mut copied = 0;
-    loop {
-        let count = match from.read(&mut buffer) {
-            Ok(0) => return Ok(copied),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(TreeError::Read(error)),
-        };
-        to.write_all(&buffer[..count]).map_err(TreeError::Write)?;
-        copied += count as u64;
     }
 }

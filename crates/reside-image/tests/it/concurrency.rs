@@ -3,11 +3,15 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::{Command, Stdio},
     thread,
 };
 
-use reside_image::{Reference, Store, Tag};
+use reside_image::{
+    ImageError, Reference, Store, Tag,
+    pack::{self, PROGRAM_PATH},
+};
 
 use crate::support::{GREETER, Home, identity, tag};
 
@@ -122,4 +126,43 @@ fn a_killed_writer_leaves_a_valid_store() {
         0,
         "stale files are cleaned away"
     );
+}
+
+/// Not a test of its own: the process of the next test, which may write only small files.
+#[test]
+#[ignore = "runs as a child of `a_failed_write_changes_nothing`"]
+fn write_too_much() {
+    let home = Home {
+        directory: tempfile::tempdir().unwrap(),
+        store: Store::open(env::var_os(CRASH_STORE).unwrap()).unwrap(),
+    };
+    let writer = home.store.writer().unwrap();
+    let error = pack::write_program_layer(&writer, Path::new("/proc/self/exe"), PROGRAM_PATH).unwrap_err();
+    assert!(
+        matches!(&error, ImageError::Io { path, .. } if path == home.store.path()),
+        "{error}"
+    );
+    home.contract(&[Tag::latest()]); // what fits is still written
+}
+
+#[test]
+fn a_failed_write_changes_nothing() {
+    let home = Home::new();
+    let image = home.replica(b"program", &[Tag::latest()]);
+    // A limit on the size of files is the full disk that every machine has.
+    let status = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", "concurrency::write_too_much", "--ignored"])
+        .env(CRASH_STORE, home.store.path())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(
+        home.store.resolve(&identity(GREETER).into()).unwrap().digest,
+        image.digest
+    );
+    assert_eq!(home.store.list().unwrap().len(), 2);
+    assert_eq!(fs::read_dir(home.store.path().join(".tmp")).unwrap().count(), 0);
 }

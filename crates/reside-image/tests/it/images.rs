@@ -141,6 +141,30 @@ fn a_pinned_image_stays_when_its_tag_moves() {
 }
 
 #[test]
+fn an_image_is_inspected() {
+    let home = Home::new();
+    let replica = home.replica(b"program", &[tag("v2"), tag("v1")]);
+    let inspected =
+        serde_json::to_value(home.store.inspect(&reference(&format!("{GREETER}:v1"))).unwrap()).unwrap();
+    let layer = &replica.manifest.layers[0];
+    let expected = json!({
+        "identity": GREETER, "tags": ["v1", "v2"], "digest": replica.digest, "size": replica.size(), "type": "replica",
+        "architecture": "amd64",
+        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}],
+        "labels": replica.labels(), "manifest": support::manifest("replica", GREETER).json(),
+    });
+    assert_eq!(inspected, expected);
+    home.replica(b"newer", &[tag("v1"), tag("v2")]);
+    let pinned = reference(&format!("{GREETER}@{}", replica.digest));
+    assert!(home.store.inspect(&pinned).unwrap().tags.is_empty());
+
+    home.raw(&config_with(json!({})), &[]);
+    let foreign = home.store.inspect(&identity(GREETER).into()).unwrap();
+    assert_eq!((foreign.manifest, foreign.kind), (None, None));
+    assert!(foreign.problem.unwrap().contains(MANIFEST_LABEL));
+}
+
+#[test]
 fn an_unknown_image_is_named_with_the_tags_that_exist() {
     let home = Home::new();
     home.replica(b"program", &[tag("v2"), tag("v1")]);

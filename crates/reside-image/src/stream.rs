@@ -1,4 +1,4 @@
-//! Readers and writers that compute the digest of what passes through them.
+//! Readers and writers that compute the digest of what passes through them, and copying with a clear blame.
 
 use std::io::{self, Read, Write};
 
@@ -60,5 +60,31 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// Which side of a copy failed.
+pub(crate) enum CopyError {
+    /// The source.
+    Read(io::Error),
+    /// The destination.
+    Write(io::Error),
+}
+
+const COPY_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Copies everything and returns how much it was.
+pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write) -> Result<u64, CopyError> {
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    let mut copied = 0;
+    loop {
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(copied),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CopyError::Read(error)),
+        };
+        to.write_all(&buffer[..count]).map_err(CopyError::Write)?;
+        copied += count as u64;
     }
 }
