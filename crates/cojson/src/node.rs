@@ -18,6 +18,9 @@ use crate::sync::{Output, PeerId, PeerRole, Sync};
 use crate::transaction::{Timestamp, Transaction};
 use crate::values::Values;
 
+/// Most values remembered to be nowhere.
+const MAX_UNAVAILABLE: usize = 10_000;
+
 /// What it takes to act as an account.
 #[derive(Debug, Clone)]
 pub struct Credentials {
@@ -59,6 +62,8 @@ pub struct Node {
     pub(crate) unsigned: IndexMap<(CoId, SessionId), SignerSecret>,
     /// Values in which the current session has named its place.
     pub(crate) placed: HashSet<CoId>,
+    /// Values that nobody had when they were last asked for.
+    pub(crate) unavailable: HashSet<CoId>,
     outputs: VecDeque<Output>,
 }
 
@@ -393,8 +398,12 @@ impl Node {
     pub fn poll_output(&mut self) -> Option<Output> {
         self.flush();
         if let Some(output) = self.sync.poll() {
-            if let Output::Changed(id) = &output {
-                self.notify_dependents(&id.clone());
+            match &output {
+                Output::Changed(id) => self.notify_dependents(&id.clone()),
+                Output::Unavailable(id) if self.unavailable.len() < MAX_UNAVAILABLE => {
+                    self.unavailable.insert(id.clone());
+                }
+                _ => {}
             }
             return Some(output);
         }

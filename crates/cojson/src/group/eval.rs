@@ -137,14 +137,9 @@ impl Groups {
     fn propagate(&mut self, closure: &[CoId], ingested: HashMap<CoId, Timestamp>) {
         let mut affected: HashMap<&CoId, Timestamp> = HashMap::new();
         for id in closure {
-            let view = &self.views[id];
-            // A transaction that goes to the end changes nothing before it, and counts when it is evaluated.
-            let inserted = ingested
-                .get(id)
-                .filter(|at| view.last_evaluated().is_some_and(|last| last >= **at));
-            let parents = view.watched.iter();
+            let parents = self.views[id].watched.iter();
             let changed = parents.filter_map(|(parent, seen)| self.views.get(parent)?.changed_since(*seen));
-            if let Some(earliest) = changed.chain(inserted.copied()).min() {
+            if let Some(earliest) = changed.min() {
                 affected.insert(id, earliest);
             }
         }
@@ -428,8 +423,13 @@ impl<'a> RoleQuery<'a> {
         let groups = self.groups;
         let view = groups.views.get(group).filter(|_| depth < MAX_PARENT_DEPTH)?;
         if view.is_account() {
-            let is_owner = self.member == group.as_str() || self.member == view.initial_admin.as_str();
-            return is_owner.then_some(Role::Admin);
+            // An account is its own admin, by the agent that it names as long as that isn't revoked.
+            let direct = || view.direct_grant_at(self.member, self.at).and_then(Grant::role);
+            return if self.member == group.as_str() {
+                Some(Role::Admin)
+            } else {
+                direct()
+            };
         }
         if view.parents.is_empty() {
             return self.without_parents(view);

@@ -199,10 +199,28 @@ impl Node {
     }
 
     /// Everybody who reads in the group itself, except one.
+    ///
+    /// An account that isn't loaded is an error, so that it can be loaded. One that nobody has, or that is no account,
+    /// is left out: a manager could keep others from rotating keys by making it a member.
     pub(super) fn readers(&self, group: &CoId, except: &str) -> Result<Vec<Recipient>, WriteError> {
         let members = self.group_view(group).members();
         let readers = members.filter(|(member, grant)| grant.can_read() && member.as_str() != except);
-        readers.map(|(member, _)| self.recipient(member)).collect()
+        self.recipients(readers.map(|(member, _)| member))
+    }
+
+    fn recipients(&self, members: impl Iterator<Item = Author>) -> Result<Vec<Recipient>, WriteError> {
+        let exists = |member: &Author| {
+            member
+                .account()
+                .is_none_or(|account| match self.log(account.as_co_id()) {
+                    Some(log) => log.header().agent().is_some(),
+                    None => !self.unavailable.contains(account.as_co_id()),
+                })
+        };
+        members
+            .filter(exists)
+            .map(|member| self.recipient(member))
+            .collect()
     }
 
     /// The ways to the members of the group's parents.
@@ -291,14 +309,8 @@ impl Node {
         let old = self.read_key(group)?;
         let readers = self.readers(group, except)?;
         let members = self.group_view(group).members();
-        let only_write: Vec<Author> = members
-            .filter(|(member, grant)| !grant.can_read() && member.as_str() != except)
-            .map(|(member, _)| member)
-            .collect();
-        let only_write: Vec<Recipient> = only_write
-            .into_iter()
-            .map(|member| self.recipient(member))
-            .collect::<Result<_, _>>()?;
+        let only_write = members.filter(|(member, grant)| !grant.can_read() && member.as_str() != except);
+        let only_write = self.recipients(only_write.map(|(member, _)| member))?;
         let parents = self.parent_accesses(group);
         let new = Key::random(cx);
         for reader in &readers {

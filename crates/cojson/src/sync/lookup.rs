@@ -9,7 +9,7 @@ use crate::log::KnownState;
 use crate::message::{Content, Message};
 use crate::values::Values;
 
-use super::peer::{PeerId, PeerRole};
+use super::peer::{Peer, PeerId, PeerRole};
 use super::{Output, PeerValue, Sync};
 
 /// Something that could not be done yet. `without`: values that were looked for and that nobody has.
@@ -74,6 +74,8 @@ impl Sync {
             peer.parked += 1;
         }
         let sender = job.as_ref().and_then(|job| self.client_to_ask(id, job));
+        // Two peers that ask each other for the same value would wait for ever.
+        let asker = job.as_ref().and_then(|job| self.empty_handed(id, job));
         match self.lookups.get_mut(id) {
             Some(lookup) => {
                 lookup.jobs.extend(job);
@@ -81,6 +83,9 @@ impl Sync {
                     && asked.insert(sender)
                 {
                     self.ask(sender, id);
+                }
+                if let Some(asker) = asker {
+                    self.peer_lacks(values, asker, id);
                 }
             }
             None => {
@@ -116,6 +121,15 @@ impl Sync {
         }
     }
 
+    /// The peer that asks for `id` itself and has nothing of it.
+    fn empty_handed(&self, id: &CoId, job: &Job) -> Option<PeerId> {
+        let Job::Serve { peer, id: asked, .. } = job else {
+            return None;
+        };
+        let has_it = |peer: &Peer| peer.values.get(id).is_some_and(|value| value.confirmed.header);
+        (asked == id && !self.peers.get(peer).is_some_and(has_it)).then_some(*peer)
+    }
+
     fn ask_peers(&mut self, values: &mut Values, id: &CoId) {
         let Some(lookup) = self.lookups.get(id) else {
             return;
@@ -125,7 +139,13 @@ impl Sync {
             .iter()
             .filter_map(|job| self.client_to_ask(id, job))
             .collect();
-        let asked: BTreeSet<PeerId> = self.servers().chain(senders).collect();
+        let askers: Vec<PeerId> = lookup
+            .jobs
+            .iter()
+            .filter_map(|job| self.empty_handed(id, job))
+            .collect();
+        let servers = self.servers().filter(|server| !askers.contains(server));
+        let asked: BTreeSet<PeerId> = servers.chain(senders).collect();
         for peer in &asked {
             self.ask(*peer, id);
         }

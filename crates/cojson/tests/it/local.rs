@@ -1,5 +1,6 @@
 //! What a logged-in node does, seen by other nodes through a server.
 
+use cojson::content::ContentError;
 use cojson::group::{EveryoneRole, Mapping, Role};
 use cojson::header::{Uniqueness, ValueType};
 use cojson::ids::{CoId, SessionId};
@@ -452,4 +453,75 @@ fn our_sessions_cannot_be_passed_off_as_others() {
         assert_eq!(received, Err(expected));
     }
     assert_eq!(values.get(&second).unwrap().known_state(), before);
+}
+
+#[test]
+fn members_that_nobody_has_do_not_keep_keys_from_changing() {
+    let mut net = Net::new(3, 16);
+    let (group, map) = group_with_map(&mut net);
+    add(&mut net, &group, 1, Role::Manager);
+    net.load(1, &map);
+    // The manager makes somebody a member whose account nobody can get.
+    let elsewhere = Net::new(1, 99);
+    let ghost = elsewhere.account(0);
+    let log = elsewhere.clients[0].log(ghost.as_co_id()).unwrap().clone();
+    net.clients[1].values_mut().insert_log(log);
+    net.run(1, |node, cx| {
+        node.add_member(cx, &group, &ghost, Role::Reader).unwrap()
+    });
+    net.clients[1].values_mut().remove(ghost.as_co_id());
+    net.settle();
+    let manager = net.account(1);
+    let remove = |net: &mut Net| net.run(0, |node, cx| node.remove_member(cx, &group, &manager));
+    let missing = WriteError::Content(ContentError::NotLoaded(ghost.as_co_id().clone()));
+    assert_eq!(remove(&mut net), Err(missing));
+    net.clients[0].request(ghost.as_co_id());
+    net.settle();
+    remove(&mut net).unwrap();
+    write(&mut net, 0, &map, "first", "1").unwrap();
+    assert_eq!(seen(&mut net, 1, &map), json!({"first": "0"}));
+}
+
+#[test]
+fn a_transaction_that_is_no_json_keeps_its_place_and_shows_nothing() {
+    let mut net = Net::new(1, 17);
+    let (_, map) = group_with_map(&mut net);
+    let session = net.clients[0].session().unwrap().clone();
+    let secret = net.clients[0].credentials().unwrap().agent_secret;
+    let mut log = net.server.log(&map).unwrap().clone();
+    // JavaScript writes lone surrogates, which no Rust string holds.
+    for changes in [
+        r#"[{"op":"set","key":"a","value":"\ud800"}]"#,
+        r#"[{"op":"set","key":"b","value":1}]"#,
+        "{",
+    ] {
+        let tx = json!({"privacy": "trusting", "madeAt": net.now, "changes": changes});
+        log.append_own(&session, serde_json::from_value(tx).unwrap());
+    }
+    log.sign_own(&session, secret.signer());
+    let content = &log.sessions()[&session];
+    let (transactions, signature) = (
+        content.transactions().to_vec(),
+        content.signature().unwrap().clone(),
+    );
+    net.server
+        .values_mut()
+        .receive(net.now, &map, &session, 0, transactions, signature)
+        .unwrap();
+    assert_eq!(net.server.map(&map).unwrap().to_json(), json!({"b": 1}));
+    assert_eq!(net.server.known_state(&map).sessions[&session], 4);
+}
+
+#[test]
+fn an_account_answers_for_its_agent_until_it_is_revoked() {
+    let mut net = Net::new(1, 18);
+    let account = net.account(0).as_co_id().clone();
+    let agent = net.clients[0].credentials().unwrap().agent_secret.id().clone();
+    let now = net.now;
+    let node = &mut net.clients[0];
+    assert_eq!(node.role_at(account.as_str(), &account, now), Some(Role::Admin));
+    assert_eq!(node.role_at(agent.as_str(), &account, now), Some(Role::Admin));
+    net.run(0, |node, cx| node.revoke_invite(cx, &account, &agent).unwrap());
+    let now = net.now;
+    assert_eq!(net.clients[0].role_at(agent.as_str(), &account, now), None);
 }

@@ -1,5 +1,6 @@
 //! Vectors of maps, lists, streams, accounts and the layout that jazz-tools makes.
 
+use cojson::content::ContentError;
 use cojson::header::Header;
 use cojson::ids::{Author, CoId};
 use cojson::secrets::{AgentSecret, SecretSeed};
@@ -145,6 +146,23 @@ fn first_writer_wins() {
             receiver.map(id);
         }
         assert_eq!(receiver.map(id), case["expected"]);
+    }
+}
+
+#[test]
+fn deletions() {
+    let vector = vector("delete-and-branch");
+    let case = &vector["deleted"];
+    let id: CoId = text(case, "mapID").parse().unwrap();
+    for name in ["alice", "bob"] {
+        let mut receiver = Receiver::acting_for(&vector, name);
+        receiver.deliver(&vector["content"]);
+        receiver.deliver(&case["contentBefore"]);
+        receiver.deliver(&case["forgedByWriter"]);
+        assert_eq!(receiver.map(id.as_str()), case["aliceIgnoresForgedDelete"]["map"]);
+        receiver.deliver(&case["contentAfter"]);
+        assert!(receiver.node.is_deleted(&id));
+        assert_eq!(receiver.node.map(&id), Err(ContentError::Deleted(id.clone())));
     }
 }
 
