@@ -54,16 +54,17 @@ pub fn secret(replica: &ReplicaRecord, agent_secret: &str) -> Object {
     Object { kind: Kind::Secret, name: replica.name.clone(), manifest }
 }
 
-/// The Deployment or Job of one version.
+/// The Deployment or Job of one version. One that serves methods has a port and a readiness probe.
 pub fn workload(
     replica: &ReplicaRecord,
     version: &ReplicaVersion,
     management: &ManagementBlock,
     settings: &ClusterSettings,
+    serves_methods: bool,
     scale: u32,
 ) -> Object {
     let name = workload_name(&replica.name, version.id);
-    let pod = pod_template(replica, version, management, settings);
+    let pod = pod_template(replica, version, management, settings, serves_methods);
     let metadata = metadata(&name, &replica.name, Some(version.id));
     let manifest = match replica.info.class {
         ReplicaClass::LongRunning => json!({
@@ -119,13 +120,14 @@ fn pod_template(
     version: &ReplicaVersion,
     management: &ManagementBlock,
     settings: &ClusterSettings,
+    serves_methods: bool,
 ) -> Value {
     let mut container = json!({
         "name": "replica",
         "image": version.image,
         "env": environment(replica, settings),
     });
-    if serves_methods(version) {
+    if serves_methods {
         container["ports"] = json!([{ "containerPort": LISTEN_PORT }]);
         container["readinessProbe"] = json!({
             "httpGet": { "path": format!("/replicas/{}/readyz", replica.name), "port": LISTEN_PORT },
@@ -139,11 +141,6 @@ fn pod_template(
         spec["nodeSelector"] = json!({ PLACEMENT_LABEL: group });
     }
     json!({ "metadata": { "labels": labels(&replica.name, Some(version.id)) }, "spec": spec })
-}
-
-/// Whether the version answers calls, and so needs a port, a Service and an Ingress.
-pub fn serves_methods(version: &ReplicaVersion) -> bool {
-    !version.manifest.implementations.is_empty()
 }
 
 fn environment(replica: &ReplicaRecord, settings: &ClusterSettings) -> Value {

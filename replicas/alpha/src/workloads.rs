@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alpha_v1::{ReplicaId, VersionStatus};
+use alpha_v1::{ReplicaId, ReplicaVersion, VersionStatus};
 use kubernetes_sentinel_v1::{Collection, Kind, ManagedObject, ObjectStatus, SentinelData};
 use reside::prelude::*;
 use serde_json::Value;
 
-use crate::objects::{Object, endpoints, secret, serves_methods, workload, workload_kind, workload_name};
+use crate::objects::{Object, endpoints, secret, workload, workload_kind, workload_name};
 use crate::rollout::{VersionState, wanted};
 use crate::state::{LoadedReplica, State};
 use crate::status::{Observed, version_status};
@@ -119,8 +119,9 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
     let Some(current) = replica.current() else { return Ok(()) };
     let agent_secret = state.secrets.get(record.id.to_string())?.ok_or("the replica's account has no secret")?;
     put(sentinel, secret(record, &agent_secret)).await?;
+    let has_endpoints = serves_methods(state, current).await?;
     for object in endpoints(record) {
-        if serves_methods(current) {
+        if has_endpoints {
             put(sentinel, object).await?;
         } else {
             sentinel.wish(object.kind, &object.name, None).await?;
@@ -136,13 +137,13 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
     for VersionState { id, observed } in &versions {
         let (handle, version) = &replica.versions[id];
         let name = workload_name(&record.name, *id);
+        let serves = serves_methods(state, version).await?;
+        let put_at = |scale| put(sentinel, workload(record, version, &replica.management, &settings, serves, scale));
         match (kind, wanted.contains(id)) {
             (Kind::Job, false) => sentinel.wish(kind, &name, None).await?,
-            (_, true) => put(sentinel, workload(record, version, &replica.management, &settings, 1)).await?,
+            (_, true) => put_at(1).await?,
             // Kept at no processes, so that it shows what was there and can come back.
-            (_, false) if observed.exists => {
-                put(sentinel, workload(record, version, &replica.management, &settings, 0)).await?;
-            }
+            (_, false) if observed.exists => put_at(0).await?,
             (_, false) => {}
         }
         let is_current = *id == record.current_version;
@@ -158,6 +159,17 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
         }
     }
     Ok(())
+}
+
+/// Whether the version answers calls, and so needs a port, a Service and an Ingress.
+async fn serves_methods(state: &State, version: &ReplicaVersion) -> Result<bool, BoxError> {
+    for implementation in version.manifest.implementations.values() {
+        let contract = state.contract(&implementation.identity).await?.ok_or("an implemented contract is not known")?;
+        if !contract.get()?.manifest.methods.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn put(sentinel: &Sentinel, object: Object) -> Result<(), BoxError> {

@@ -79,11 +79,11 @@ pub async fn bootstrap(config: Bootstrap) -> Result<Bootstrapped, BoxError> {
         node.wait_for_sync(SYNC_TIMEOUT).await?;
     }
     // From here on the real Alpha may run: its stand-in must not write any more.
-    alpha.stop(std::future::ready(())).await?;
+    alpha.run(async { Ok(()) }).await?;
     alpha_node.shutdown().await;
 
     Keeper::open(&sentinel_data, config.runtime.clone()).await?.apply_wishes().await?;
-    sentinel.stop(std::future::ready(())).await?;
+    sentinel.run(async { Ok(()) }).await?;
     sentinel_node.shutdown().await;
     Ok(Bootstrapped { alpha: keys.alpha.account_id.clone(), claim_token: keys.claim_token.clone() })
 }
@@ -135,7 +135,7 @@ fn launch(
             ..NetworkConfig::default()
         },
         transport: Arc::new(HttpTransport::default()),
-        clock: Clock::default(),
+        clock: Clock::System,
         shutdown: stop.clone(),
     })
 }
