@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type};
@@ -17,6 +17,7 @@ struct Container {
 /// One field and how it is stored.
 struct Field<'a> {
     ident: &'a syn::Ident,
+    ty: &'a Type,
     wire: LitStr,
     mode: Mode,
 }
@@ -52,11 +53,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     });
     let reads = fields.iter().map(|field| {
         let (ident, wire, method) = (field.ident, &field.wire, field.read_method());
-        quote!(#ident: map.#method(#wire)?)
+        quote_spanned!(field.span()=> #ident: map.#method(#wire)?)
     });
     let writes = fields.iter().map(|field| {
         let (ident, wire, method) = (field.ident, &field.wire, field.write_method());
-        quote!(map.#method(#wire, &self.#ident)?;)
+        quote_spanned!(field.span()=> map.#method(#wire, &self.#ident)?;)
     });
     Ok(quote! {
         #[automatically_derived]
@@ -173,7 +174,12 @@ impl<'a> Field<'a> {
             let name = container.rename_all.apply(&ident.unraw().to_string());
             LitStr::new(&name, ident.span())
         });
-        Ok(Self { ident, wire, mode })
+        Ok(Self { ident, ty: &field.ty, wire, mode })
+    }
+
+    /// Where a type that can't be stored is complained about.
+    fn span(&self) -> Span {
+        Span::call_site().located_at(self.ty.span())
     }
 
     fn rust_name(&self) -> String {

@@ -90,13 +90,23 @@ struct Signal {
 /// Tells of changes of a value, and of groups, which may change what can be seen of it.
 pub struct Watch {
     receiver: watch::Receiver<Signal>,
+    /// How many changes have been told of, or came before the watch.
+    seen: u64,
 }
 
 impl Watch {
-    /// Waits for the next change. Changes in between are seen as one.
+    fn new(mut receiver: watch::Receiver<Signal>) -> Self {
+        let seen = receiver.borrow_and_update().changes;
+        Self { receiver, seen }
+    }
+
+    /// Waits for a change since the last one told of, or since the watch began. Changes in between are one.
     pub async fn changed(&mut self) {
-        let before = self.receiver.borrow_and_update().changes;
-        while self.receiver.borrow_and_update().changes == before {
+        loop {
+            let changes = self.receiver.borrow_and_update().changes;
+            if std::mem::replace(&mut self.seen, changes) != changes {
+                return;
+            }
             if self.receiver.changed().await.is_err() {
                 // The node is gone: nothing will ever change.
                 std::future::pending::<()>().await;
@@ -257,9 +267,7 @@ impl Driver {
 
     /// Watches a value that may or may not be here.
     pub fn watch(&self, id: &CoId) -> Watch {
-        Watch {
-            receiver: self.0.core.lock().subscribe(id),
-        }
+        Watch::new(self.0.core.lock().subscribe(id))
     }
 
     /// Makes a value available with everything it depends on, as far as that exists.

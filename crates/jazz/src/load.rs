@@ -117,6 +117,9 @@ impl Node {
         let mut met = HashSet::from([reference.id().clone()]);
         let mut level = vec![(String::new(), Link::of(reference))];
         for _ in 0..depth {
+            if level.is_empty() {
+                break;
+            }
             let next = self.children_of(level, &mut met, &mut failed);
             level = self.load_all(next, &mut failed).await;
         }

@@ -37,6 +37,12 @@ struct Inner {
     _local: Option<LocalConnection>,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
 impl Node {
     /// Describes a node, to be started with [`connect`](NodeBuilder::connect).
     pub fn builder() -> NodeBuilder {
@@ -83,6 +89,20 @@ impl Node {
     /// The untyped node below.
     pub fn driver(&self) -> &Driver {
         &self.0.driver
+    }
+
+    /// Brings what makes the account usable for others into memory, and so to the server: it may have been made before
+    /// there was one.
+    fn introduce_account(&self) {
+        let Ok(account) = self.account().get() else { return };
+        let (driver, within) = (self.0.driver.clone(), self.0.load_timeout);
+        let loads = async move {
+            for id in [account.profile, account.root].into_iter().flatten() {
+                // What isn't found here can't be introduced.
+                let _ = driver.load(&id, within).await;
+            }
+        };
+        tokio::spawn(self.0.closed.clone().run_until_cancelled_owned(loads));
     }
 
     pub(crate) fn load_timeout(&self) -> Duration {
@@ -260,6 +280,7 @@ impl NodeBuilder {
         if let Some(url) = self.server.as_ref().filter(|url| !is_websocket(url)) {
             return Err(ConnectError::InvalidServer(url.clone()));
         }
+        let has_storage = self.storage.is_some();
         let driver = match self.storage {
             None => Driver::new(cojson::Node::new(false)),
             Some(StorageChoice::Other(storage)) => Driver::with_storage(cojson::Node::new(true), storage)?,
@@ -274,14 +295,18 @@ impl NodeBuilder {
         let local = self.local_server.map(|server| driver.connect_local(&server.0));
         let load_timeout = self.load_timeout.unwrap_or(LOAD_TIMEOUT);
         let credentials = account.act(&driver, load_timeout).await?;
-        Ok(Node(Arc::new(Inner {
+        let node = Node(Arc::new(Inner {
             driver,
             credentials,
             load_timeout,
             updates: ReentrantMutex::new(()),
             closed: CancellationToken::new(),
             _local: local,
-        })))
+        }));
+        if has_storage {
+            node.introduce_account();
+        }
+        Ok(node)
     }
 }
 

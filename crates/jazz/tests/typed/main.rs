@@ -1,0 +1,13 @@
+//! The typed layer as its users see it, on nodes of one process.
+
+mod accounts;
+mod compile_errors;
+mod layout;
+mod lists;
+mod loading;
+mod maps;
+mod permissions;
+mod subscriptions;
+mod support;
+mod transactions;
+mod unique;

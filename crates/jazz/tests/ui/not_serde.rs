@@ -1,0 +1,8 @@
+struct Opaque;
+
+#[derive(jazz::CoMap)]
+struct Holder {
+    opaque: Opaque,
+}
+
+fn main() {}
