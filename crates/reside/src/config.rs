@@ -257,3 +257,87 @@ impl<L: Fn(&str) -> Option<String>> Vars<L> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const VALID: [(&str, &str); 4] = [
+        (CONTROL_BLOCK_ID, "co_zUXqwLRRnR9CANMAEcYkLV6wVMd"),
+        (ACCOUNT_ID, "co_zUXqwLRRnR9CANMAEcYkLV6wVMd"),
+        (AGENT_SECRET, "SECRET"),
+        (SYNC_SERVER_URL, "ws://127.0.0.1:4200"),
+    ];
+
+    fn read(changes: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        let secret = AgentSecret::from_seed(&jazz::SecretSeed::random(&mut jazz::driver::OsEntropy));
+        let mut vars: HashMap<_, _> = VALID
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
+        vars.insert(AGENT_SECRET, secret.expose().to_owned());
+        vars.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Config::from_lookup(|name| vars.get(name).cloned())
+    }
+
+    #[test]
+    fn what_is_not_set_has_a_default() {
+        let config = read(&[]).expect("a valid environment");
+        assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.network.access_context, AccessContext::Internal);
+        assert!(config.network.etcd_hosts.is_empty());
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let config = read(&[
+            (INTERNAL_ENDPOINT, "http://127.0.0.1:1/"),
+            (EXTERNAL_ENDPOINT, "https://example.com"),
+            (ACCESS_CONTEXT, "external"),
+            (ETCD_HOSTS, "a:1, b:2,"),
+            (LISTEN_HOST, "127.0.0.1"),
+            (LISTEN_PORT, "0"),
+        ])
+        .expect("a valid environment");
+        assert_eq!(
+            config.network.internal_endpoint.as_deref(),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(
+            config.network.external_endpoint.as_deref(),
+            Some("https://example.com")
+        );
+        assert_eq!(config.network.access_context, AccessContext::External);
+        assert_eq!(config.network.etcd_hosts, ["a:1", "b:2"]);
+        assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once_and_no_secret_with_them() {
+        let ConfigError(problems) = read(&[
+            (CONTROL_BLOCK_ID, ""),
+            (ACCOUNT_ID, "ada"),
+            (AGENT_SECRET, "hunter2"),
+            (SYNC_SERVER_URL, "http://x"),
+            (ACCESS_CONTEXT, "outside"),
+            (LISTEN_PORT, "eighty"),
+        ])
+        .err()
+        .expect("an error");
+        let names = [
+            CONTROL_BLOCK_ID,
+            ACCOUNT_ID,
+            AGENT_SECRET,
+            SYNC_SERVER_URL,
+            ACCESS_CONTEXT,
+            LISTEN_PORT,
+        ];
+        assert_eq!(problems.len(), names.len());
+        for (problem, name) in problems.iter().zip(names) {
+            assert!(problem.starts_with(name), "{problem}");
+            assert!(!problem.contains("hunter2"));
+        }
+    }
+}

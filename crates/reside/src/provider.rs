@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use jazz::{AccountId, Co, CoId, LoadError, Node, Ref};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{
     client::{Caller, ContractClient, Method},
@@ -22,7 +23,7 @@ use crate::{
     identity::Identity,
     profile::ReplicaProfile,
     rcb::Grant,
-    rpc::{CallError, Callee, RpcClient},
+    rpc::{CallError, Callee, Code, RpcClient},
 };
 
 /// Why a replica can't be used.
@@ -188,17 +189,52 @@ pub(crate) struct AccountCaller {
 #[async_trait]
 impl Caller for AccountCaller {
     async fn call(&self, method: Method<'_>, request: &[u8]) -> Result<Vec<u8>, CallError> {
-        let callee = self.connector.callee(&self.account).await?;
+        let deadline = Instant::now() + method.timeout;
+        loop {
+            let callee = self.connector.callee(&self.account).await?;
+            let answer = self.call_at(&callee, method, request, deadline).await;
+            match &answer {
+                // A replica that moves is not reached where it was; who calls it then has not heard of it yet.
+                Err(CallError::Unanswered(_)) if method.idempotent => {
+                    if self.connector.callee(&self.account).await? == callee {
+                        return answer;
+                    }
+                }
+                // It is starting or stopping.
+                Err(CallError::Refused(error)) if method.idempotent && error.code() == Code::Unavailable => {
+                    let Some(wait) = error
+                        .retry_after()
+                        .filter(|wait| Instant::now() + *wait < deadline)
+                    else {
+                        return answer;
+                    };
+                    tokio::time::sleep(wait).await;
+                }
+                _ => return answer,
+            }
+        }
+    }
+}
+
+impl AccountCaller {
+    async fn call_at(
+        &self,
+        callee: &Callee,
+        method: Method<'_>,
+        request: &[u8],
+        deadline: Instant,
+    ) -> Result<Vec<u8>, CallError> {
         let Method {
             contract,
             name,
             idempotent,
-            timeout,
+            ..
         } = method;
+        let timeout = deadline.saturating_duration_since(Instant::now());
         self.connector
             .0
             .rpc
-            .call(&callee, contract, name, idempotent, request, timeout)
+            .call(callee, contract, name, idempotent, request, timeout)
             .await
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     profile::{Endpoints, Profile},
     provider::Connector,
     rcb::{ControlBlock, PermissionEntry},
-    reconcile::Reconciler,
+    reconcile::{self, Reconciler},
     replica::{Inner, Replica},
     requirement::served_by,
     rpc::{RpcClient, RpcError, RpcServer, Settle, Transport},
@@ -136,15 +136,15 @@ impl Launch {
             .map_err(StartError::Profile)?;
         let implementations = Arc::new(prepare(definition, &self.node, &profile).await?);
         let grants = Arc::new(GrantTable::new(self.clock));
-        let mut reconciler = Reconciler::new(
-            self.node.clone(),
-            permissions,
-            profile.grants.clone(),
-            implementations.clone(),
-            grants.clone(),
-        );
         // Checks look into the table that this fills: no call may come before it.
-        reconciler.discover().await;
+        let reconciler = Reconciler::open(reconcile::Context {
+            node: self.node.clone(),
+            permissions,
+            index: profile.grants.clone(),
+            implementations: implementations.clone(),
+            table: grants.clone(),
+        })
+        .await;
         let with_methods = definition
             .implementations
             .iter()

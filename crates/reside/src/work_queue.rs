@@ -27,9 +27,13 @@ impl<K: Hash + Eq + Ord + Clone> WorkQueue<K> {
         self.due.insert(key, Instant::now());
     }
 
-    /// Queues the key for later.
+    /// Queues the key for later, unless it is queued for an earlier time.
     pub(crate) fn after(&mut self, key: K, delay: Duration) {
-        self.due.insert(key, Instant::now() + delay);
+        let at = Instant::now() + delay;
+        self.due
+            .entry(key)
+            .and_modify(|due| *due = at.min(*due))
+            .or_insert(at);
     }
 
     /// Queues a key that failed, later each time. Returns the delay.
@@ -75,10 +79,13 @@ mod tests {
         let mut queue = WorkQueue::new();
         queue.changed("a");
         assert_eq!(queue.take_due(), ["a"]);
-        let delays: Vec<_> = (0..11).map(|_| queue.failed("a").as_secs()).collect();
-        assert_eq!(delays, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert!(queue.take_due().is_empty());
-        assert_eq!(queue.next(), Some(Instant::now() + BACK_OFF_MAX));
+        for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
+            assert_eq!(queue.failed("a"), Duration::from_secs(seconds));
+            assert!(queue.take_due().is_empty());
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(queue.take_due(), ["a"]);
+        }
+        queue.failed("a");
         queue.changed("a");
         assert_eq!(queue.take_due(), ["a"]);
         assert_eq!(queue.failed("a"), BACK_OFF_MIN);

@@ -1,6 +1,13 @@
 //! The cluster in memory: it does by hand what Alpha does by load requests.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use jazz::{AccountId, Co, Credentials, Group, LocalServer, Node, Role, Timestamp};
 use parking_lot::Mutex;
@@ -22,7 +29,6 @@ use crate::{
     start::Launch,
 };
 
-const ENDPOINT: &str = "memory://cluster";
 /// How long a change may take to arrive, and to be carried out.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -36,6 +42,8 @@ pub struct Cluster {
     /// Does what Alpha does: owns the control blocks.
     admin: Node,
     instances: Mutex<HashMap<AccountId, Arc<Instance>>>,
+    /// Counts starts: a replica is reached elsewhere after each.
+    starts: AtomicU64,
     /// The names of all replicas there ever were, by their number.
     names: Mutex<Vec<String>>,
 }
@@ -53,7 +61,7 @@ pub struct TestReplica {
     instance: Arc<Instance>,
     replica: Replica,
     shutdown: CancellationToken,
-    task: JoinHandle<RunResult>,
+    task: Mutex<Option<JoinHandle<RunResult>>>,
 }
 
 /// Somebody in the cluster who isn't a replica.
@@ -78,6 +86,7 @@ impl Cluster {
             clock,
             admin,
             instances: Mutex::default(),
+            starts: AtomicU64::new(0),
             names: Mutex::default(),
         })
     }
@@ -115,7 +124,7 @@ impl Cluster {
         self.start(instance, definition, run).await
     }
 
-    /// Stops a replica and starts it again, maybe as another version of itself.
+    /// Stops a replica, unless it has ended already, and starts it again, maybe as another version of itself.
     pub async fn restart<F, Fut>(
         &self,
         replica: TestReplica,
@@ -153,12 +162,13 @@ impl Cluster {
             .connect()
             .await?;
         let shutdown = CancellationToken::new();
+        let endpoint = format!("memory://{}", self.starts.fetch_add(1, Ordering::Relaxed));
         let launch = Launch {
             node,
             credentials,
             control_block: instance.control_block.id().clone(),
             network: NetworkConfig {
-                internal_endpoint: Some(ENDPOINT.to_owned()),
+                internal_endpoint: Some(endpoint.clone()),
                 ..NetworkConfig::default()
             },
             transport: Arc::new(self.transport.clone()),
@@ -168,16 +178,22 @@ impl Cluster {
         let running = launch.start(&definition).await?;
         let replica = running.replica().clone();
         replica.node().wait_for_sync(APPLY_TIMEOUT).await?;
-        self.transport.add(ENDPOINT, &instance.name, running.router());
+        self.transport.add(&endpoint, &instance.name, running.router());
         self.instances
             .lock()
             .insert(instance.credentials.account_id.clone(), instance.clone());
-        let task = tokio::spawn(running.run(run(replica.clone())));
+        let ended = running.run(run(replica.clone()));
+        let (transport, name) = (self.transport.clone(), instance.name.clone());
+        let task = tokio::spawn(async move {
+            let result = ended.await;
+            transport.remove(&endpoint, &name);
+            result
+        });
         Ok(TestReplica {
             instance,
             replica,
             shutdown,
-            task,
+            task: Mutex::new(Some(task)),
         })
     }
 
@@ -365,15 +381,19 @@ impl TestReplica {
         &self.instance.control_block
     }
 
-    /// Waits until the replica's own code ends; returns what it ended with.
-    pub async fn finished(self) -> RunResult {
-        self.task.await?
+    /// Waits until the replica has ended; returns what its own code ended with, the first time.
+    pub async fn finished(&self) -> RunResult {
+        let task = self.task.lock().take();
+        match task {
+            Some(task) => task.await?,
+            None => Ok(()),
+        }
     }
 
     /// Stops the replica as a signal would; returns what its own code ended with.
-    pub async fn stop(self) -> RunResult {
+    pub async fn stop(&self) -> RunResult {
         self.shutdown.cancel();
-        self.task.await?
+        self.finished().await
     }
 }
 

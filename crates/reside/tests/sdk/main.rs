@@ -1,0 +1,6 @@
+//! The SDK at its public seams, on the cluster in memory.
+
+mod consumers;
+mod lifecycle;
+mod permissions;
+mod support;
