@@ -29,6 +29,7 @@ mod reconcile;
 mod replica;
 mod requirement;
 pub mod rpc;
+pub mod locks;
 mod start;
 pub mod testing;
 mod work_queue;
