@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::{Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type};
@@ -16,7 +16,7 @@ struct Container {
 
 /// One field and how it is stored.
 struct Field<'a> {
-    ident: &'a syn::Ident,
+    ident: &'a Ident,
     ty: &'a Type,
     wire: LitStr,
     mode: Mode,
@@ -53,11 +53,11 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     });
     let reads = fields.iter().map(|field| {
         let (ident, wire, method) = (field.ident, &field.wire, field.read_method());
-        quote_spanned!(field.span()=> #ident: map.#method(#wire)?)
+        quote!(#ident: map.#method(#wire)?)
     });
     let writes = fields.iter().map(|field| {
         let (ident, wire, method) = (field.ident, &field.wire, field.write_method());
-        quote_spanned!(field.span()=> map.#method(#wire, &self.#ident)?;)
+        quote!(map.#method(#wire, &self.#ident)?;)
     });
     Ok(quote! {
         #[automatically_derived]
@@ -174,39 +174,45 @@ impl<'a> Field<'a> {
             let name = container.rename_all.apply(&ident.unraw().to_string());
             LitStr::new(&name, ident.span())
         });
-        Ok(Self { ident, ty: &field.ty, wire, mode })
-    }
-
-    /// Where a type that can't be stored is complained about.
-    fn span(&self) -> Span {
-        Span::call_site().located_at(self.ty.span())
+        Ok(Self {
+            ident,
+            ty: &field.ty,
+            wire,
+            mode,
+        })
     }
 
     fn rust_name(&self) -> String {
         self.ident.unraw().to_string()
     }
 
-    fn table_entry(&self) -> TokenStream {
-        match self.mode {
-            Mode::Required => quote!(required),
-            Mode::Optional | Mode::OptionalNull | Mode::Default => quote!(optional),
-        }
+    fn table_entry(&self) -> Ident {
+        let is_required = matches!(self.mode, Mode::Required);
+        Ident::new(
+            if is_required { "required" } else { "optional" },
+            Span::call_site(),
+        )
     }
 
-    fn read_method(&self) -> TokenStream {
-        match self.mode {
-            Mode::Required => quote!(required),
-            Mode::Optional | Mode::OptionalNull => quote!(optional),
-            Mode::Default => quote!(or_default),
-        }
+    fn read_method(&self) -> Ident {
+        self.method(match self.mode {
+            Mode::Required => "required",
+            Mode::Optional | Mode::OptionalNull => "optional",
+            Mode::Default => "or_default",
+        })
     }
 
-    fn write_method(&self) -> TokenStream {
-        match self.mode {
-            Mode::Required | Mode::Default => quote!(required),
-            Mode::Optional => quote!(optional),
-            Mode::OptionalNull => quote!(optional_or_null),
-        }
+    fn write_method(&self) -> Ident {
+        self.method(match self.mode {
+            Mode::Required | Mode::Default => "required",
+            Mode::Optional => "optional",
+            Mode::OptionalNull => "optional_or_null",
+        })
+    }
+
+    /// A method of reader or writer, placed at the field's type: there a type that can't be stored is complained about.
+    fn method(&self, name: &str) -> Ident {
+        Ident::new(name, Span::call_site().located_at(self.ty.span()))
     }
 }
 

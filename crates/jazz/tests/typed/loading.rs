@@ -49,7 +49,7 @@ async fn depth_says_how_far() {
             },
         )
         .unwrap();
-    let page = board(&alice, &group, &[child.clone()]);
+    let page = board(&alice, &group, std::slice::from_ref(&child));
     alice.wait_for_sync(SOON).await.unwrap();
     let ids = page.get().unwrap();
     for (depth, expected) in [
