@@ -1,0 +1,211 @@
+//! A jazz-tools client from npm and our node, over our server: each reads what the other wrote.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use jazz::{CoList, CoMap, LoadError, Node, Ref, Role, Timestamp};
+use jazz_sync::{Server, Settings};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// The same values as the schema `Note` in `interop/client.mjs`.
+#[derive(CoMap, Clone, Debug, PartialEq)]
+struct Note {
+    title: String,
+    count: u32,
+    at: Timestamp,
+    comment: Option<String>,
+    tags: Ref<CoList<String>>,
+}
+
+/// A running `client.mjs`.
+struct JazzTools {
+    _child: Child,
+    stdin: ChildStdin,
+    stdout: Lines<BufReader<ChildStdout>>,
+    account: jazz::AccountId,
+}
+
+/// The folder with the npm packages; without them the test is skipped here and fails in CI.
+fn interop_folder() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop");
+    if folder.join("node_modules/jazz-tools").exists() {
+        return Some(folder);
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "run `npm ci --legacy-peer-deps` in interop/"
+    );
+    eprintln!("skipped: run `npm ci --legacy-peer-deps` in interop/ to test against jazz-tools");
+    None
+}
+
+impl JazzTools {
+    async fn start(folder: &Path, server: &str) -> Self {
+        let mut child = Command::new("node")
+            .arg("client.mjs")
+            .arg(server)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("node is needed");
+        let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let stdout = BufReader::new(stdout).lines();
+        let nobody = "co_z1111111111111111111".parse().unwrap();
+        let mut client = Self {
+            _child: child,
+            stdin,
+            stdout,
+            account: nobody,
+        };
+        let answer = client.ask(json!({ "request": "start", "name": "Jazz" })).await;
+        client.account = answer["account"].as_str().unwrap().parse().unwrap();
+        client
+    }
+
+    async fn ask(&mut self, request: Value) -> Value {
+        self.stdin
+            .write_all(format!("{request}\n").as_bytes())
+            .await
+            .unwrap();
+        let answer = tokio::time::timeout(SOON, self.stdout.next_line()).await;
+        let answer = answer
+            .unwrap_or_else(|_| panic!("no answer to {request}"))
+            .unwrap()
+            .expect("the client has ended");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(
+            answer["error"].is_null(),
+            "{request}: {}",
+            answer["error"].as_str().unwrap_or_default()
+        );
+        answer["ok"].clone()
+    }
+}
+
+async fn server(folder: &Path) -> String {
+    let settings = Settings::new(folder.join("jazz.db"));
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings)
+        .await
+        .unwrap();
+    let url = format!("ws://{}", server.address().unwrap());
+    tokio::spawn(server.run(std::future::pending()));
+    url
+}
+
+async fn node(url: &str) -> Node {
+    Node::builder()
+        .sync_server(url)
+        .create_account("Rust")
+        .connect()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_node_reads_and_edits_what_jazz_tools_wrote() {
+    let Some(interop) = interop_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = server(folder.path()).await;
+    let node = node(&url).await;
+    node.wait_for_sync(SOON).await.unwrap();
+    let mut jazz = JazzTools::start(&interop, &url).await;
+    let made = jazz
+        .ask(json!({
+            "request": "create", "member": node.account_id(), "role": "writer", "title": "héllo", "tags": ["a", "b"],
+        }))
+        .await;
+    let id: Ref<Note> = made["id"].as_str().unwrap().parse().unwrap();
+
+    let note = node.load(&id).await.unwrap();
+    let tags = node.load(&note.get().unwrap().tags).await.unwrap();
+    let read = note.get().unwrap();
+    assert_eq!(
+        (read.title.as_str(), read.count, read.at, read.comment),
+        ("héllo", 1, Timestamp(1_750_000_000_000), None)
+    );
+    assert_eq!(tags.items().unwrap(), ["a", "b"]);
+    assert_eq!(
+        note.edit("title").and_then(|edit| edit.account().cloned()),
+        Some(jazz.account.clone())
+    );
+
+    note.update(|note| note.title = "from Rust".to_owned()).unwrap();
+    tags.push(&"c".to_owned()).unwrap();
+    node.wait_for_sync(SOON).await.unwrap();
+    let seen = jazz
+        .ask(json!({ "request": "waitForTitle", "id": id, "title": "from Rust" }))
+        .await;
+    assert_eq!(seen["title"], "from Rust");
+
+    // What is written after the removal can't be read by us any more.
+    jazz.ask(json!({ "request": "removeMember", "group": made["group"], "member": node.account_id() }))
+        .await;
+    jazz.ask(json!({ "request": "edit", "id": id, "title": "secret", "tag": "d" }))
+        .await;
+    let mut changes = note.subscribe();
+    let refused = tokio::time::timeout(SOON, async {
+        loop {
+            match changes.next().await.expect("the node runs") {
+                Err(LoadError::Unauthorised(_)) => return true,
+                Ok(note) if note.title == "secret" => return false,
+                _ => {}
+            }
+        }
+    });
+    assert!(refused.await.unwrap(), "read what was written after the removal");
+}
+
+#[tokio::test]
+async fn jazz_tools_reads_and_edits_what_a_node_wrote() {
+    let Some(interop) = interop_folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let url = server(folder.path()).await;
+    let node = node(&url).await;
+    let mut jazz = JazzTools::start(&interop, &url).await;
+
+    let group = node.create_group().unwrap();
+    group.add_member(&jazz.account, Role::Writer).await.unwrap();
+    let tags = node
+        .create_list(&group, ["x".to_owned(), "y".to_owned()])
+        .unwrap();
+    let note = Note {
+        title: "made in Rust".to_owned(),
+        count: 7,
+        at: Timestamp(1_750_000_000_000),
+        comment: None,
+        tags: tags.reference(),
+    };
+    let note = node.create(&group, note).unwrap();
+    node.wait_for_sync(SOON).await.unwrap();
+
+    let read = jazz.ask(json!({ "request": "read", "id": note.id() })).await;
+    let expected = json!({
+        "title": "made in Rust", "count": 7, "at": "2025-06-15T15:06:40.000Z", "comment": null, "tags": ["x", "y"],
+    });
+    assert_eq!(read, expected);
+
+    jazz.ask(json!({ "request": "edit", "id": note.id(), "title": "edited by jazz-tools", "tag": "z" }))
+        .await;
+    let mut notes = note.subscribe();
+    let edited = notes.wait_for(|note| note.title == "edited by jazz-tools");
+    let edited = tokio::time::timeout(SOON, edited)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(edited.comment.as_deref(), Some("edited"));
+    let mut items = tags.subscribe();
+    let items = tokio::time::timeout(SOON, items.wait_for(|items| items.len() == 3))
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!(items, ["x", "y", "z"]);
+}
