@@ -265,10 +265,18 @@ impl Migrate for AlphaData {
         contracts.set_everyone(jazz::Role::Reader)?;
         Ok(Self {
             super_admin_account: None,
-            replicas: node.create_record::<&str, Ref<ReplicaRecord>>(&private()?, [])?.reference(),
-            contracts: node.create_record::<&str, Ref<ContractRecord>>(&contracts, [])?.reference(),
-            grants: node.create_record::<&str, Ref<GrantRecord>>(&private()?, [])?.reference(),
-            load_requests: node.create_record::<&str, Ref<LoadRequest>>(&private()?, [])?.reference(),
+            replicas: node
+                .create_record::<&str, Ref<ReplicaRecord>>(&private()?, [])?
+                .reference(),
+            contracts: node
+                .create_record::<&str, Ref<ContractRecord>>(&contracts, [])?
+                .reference(),
+            grants: node
+                .create_record::<&str, Ref<GrantRecord>>(&private()?, [])?
+                .reference(),
+            load_requests: node
+                .create_record::<&str, Ref<LoadRequest>>(&private()?, [])?
+                .reference(),
             rcb_manage_group: private()?.reference(),
             replica_manage_group: private()?.reference(),
         })
@@ -276,6 +284,9 @@ impl Migrate for AlphaData {
 }
 
 /// Loads what a reference of Alpha's data leads to.
-pub(crate) async fn load<T: jazz::CoValue>(data: &Co<AlphaData>, reference: &Ref<T>) -> Result<Co<T>, jazz::LoadError> {
+pub(crate) async fn load<T: jazz::CoValue>(
+    data: &Co<AlphaData>,
+    reference: &Ref<T>,
+) -> Result<Co<T>, jazz::LoadError> {
     data.node().load(reference).await
 }

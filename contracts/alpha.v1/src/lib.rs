@@ -32,28 +32,50 @@ pub trait Alpha {
         en("Create a load request", "Asks for a replica to be loaded from an image"),
         ru("Создать запрос на загрузку", "Просит загрузить реплику из образа")
     )]
-    async fn create_load_request(&self, call: &Call, request: CreateLoadRequest) -> RpcResult<LoadRequestRef>;
+    async fn create_load_request(&self, call: &Call, request: CreateLoadRequest)
+    -> RpcResult<LoadRequestRef>;
 
     /// Loads what was asked for: creates the replica if it is new, its version, control block, rights and workload.
     #[method(
-        en("Approve a load request", "Loads the replica and gives it the permissions it asked for"),
-        ru("Одобрить запрос на загрузку", "Загружает реплику и выдаёт ей запрошенные разрешения")
+        en(
+            "Approve a load request",
+            "Loads the replica and gives it the permissions it asked for"
+        ),
+        ru(
+            "Одобрить запрос на загрузку",
+            "Загружает реплику и выдаёт ей запрошенные разрешения"
+        )
     )]
-    async fn approve_load_request(&self, call: &Call, request: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest>;
+    async fn approve_load_request(
+        &self,
+        call: &Call,
+        request: ApproveLoadRequest,
+    ) -> RpcResult<ApprovedLoadRequest>;
 
     /// Refuses a load request.
     #[method(
         en("Reject a load request", "Refuses to load the replica"),
         ru("Отклонить запрос на загрузку", "Отказывает в загрузке реплики")
     )]
-    async fn reject_load_request(&self, call: &Call, request: RejectLoadRequest) -> RpcResult<LoadRequestRef>;
+    async fn reject_load_request(&self, call: &Call, request: RejectLoadRequest)
+    -> RpcResult<LoadRequestRef>;
 
     /// Makes the caller the administrator of a new cluster, once.
     #[method(
-        en("Claim administrator access", "Makes the caller the administrator of a new cluster"),
-        ru("Получить права администратора", "Делает вызывающего администратором нового кластера")
+        en(
+            "Claim administrator access",
+            "Makes the caller the administrator of a new cluster"
+        ),
+        ru(
+            "Получить права администратора",
+            "Делает вызывающего администратором нового кластера"
+        )
     )]
-    async fn claim_super_admin_access(&self, call: &Call, request: ClaimSuperAdminAccess) -> RpcResult<Claimed>;
+    async fn claim_super_admin_access(
+        &self,
+        call: &Call,
+        request: ClaimSuperAdminAccess,
+    ) -> RpcResult<Claimed>;
 
     /// Gives an account a permission of every replica that implements the contract, or of those named.
     #[method(

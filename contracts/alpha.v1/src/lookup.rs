@@ -38,12 +38,22 @@ impl ReplicaKey<'_> {
 /// Finds the numbers of replicas.
 pub async fn find_replicas(data: &Co<AlphaData>, key: &ReplicaKey<'_>) -> Result<Vec<ReplicaId>, LoadError> {
     let owner = load(data, &data.get()?.replicas).await?.owner();
-    let index = data.node().load_unique::<ReplicaIndex>(owner.id(), key.uniqueness()).await?;
-    Ok(index.map(|index| index.get()).transpose()?.unwrap_or_default().replica_ids)
+    let index = data
+        .node()
+        .load_unique::<ReplicaIndex>(owner.id(), key.uniqueness())
+        .await?;
+    Ok(index
+        .map(|index| index.get())
+        .transpose()?
+        .unwrap_or_default()
+        .replica_ids)
 }
 
 /// Finds a replica by its number.
-pub async fn replica_by_id(data: &Co<AlphaData>, id: ReplicaId) -> Result<Option<Co<ReplicaRecord>>, LoadError> {
+pub async fn replica_by_id(
+    data: &Co<AlphaData>,
+    id: ReplicaId,
+) -> Result<Option<Co<ReplicaRecord>>, LoadError> {
     let replicas = load(data, &data.get()?.replicas).await?;
     match replicas.get(id.to_string())? {
         Some(replica) => load(data, &replica).await.map(Some),
@@ -52,7 +62,10 @@ pub async fn replica_by_id(data: &Co<AlphaData>, id: ReplicaId) -> Result<Option
 }
 
 /// Finds a replica by its name.
-pub async fn replica_by_name(data: &Co<AlphaData>, name: &str) -> Result<Option<Co<ReplicaRecord>>, LoadError> {
+pub async fn replica_by_name(
+    data: &Co<AlphaData>,
+    name: &str,
+) -> Result<Option<Co<ReplicaRecord>>, LoadError> {
     match find_replicas(data, &ReplicaKey::Name(name)).await?.last() {
         Some(id) => replica_by_id(data, *id).await,
         None => Ok(None),
@@ -65,5 +78,7 @@ pub async fn contract_by_identity(
     identity: &Identity,
 ) -> Result<Option<Co<ContractRecord>>, LoadError> {
     let owner = load(data, &data.get()?.contracts).await?.owner();
-    data.node().load_unique::<ContractRecord>(owner.id(), format!("contract/{identity}")).await
+    data.node()
+        .load_unique::<ContractRecord>(owner.id(), format!("contract/{identity}"))
+        .await
 }

@@ -34,11 +34,31 @@ macro_rules! opens {
     };
 }
 
-opens!(ReadReplicas, |data| load(data, &data.get()?.replicas).await?.owner(), Reader);
-opens!(ReadLoadRequests, |data| load(data, &data.get()?.load_requests).await?.owner(), Reader);
-opens!(GrantPermissions, |data| load(data, &data.get()?.grants).await?.owner(), Reader);
-opens!(ManageControlBlocks, |data| load(data, &data.get()?.rcb_manage_group).await?.into(), Writer);
-opens!(ManageReplicas, |data| load(data, &data.get()?.replica_manage_group).await?.into(), Writer);
+opens!(
+    ReadReplicas,
+    |data| load(data, &data.get()?.replicas).await?.owner(),
+    Reader
+);
+opens!(
+    ReadLoadRequests,
+    |data| load(data, &data.get()?.load_requests).await?.owner(),
+    Reader
+);
+opens!(
+    GrantPermissions,
+    |data| load(data, &data.get()?.grants).await?.owner(),
+    Reader
+);
+opens!(
+    ManageControlBlocks,
+    |data| load(data, &data.get()?.rcb_manage_group).await?.into(),
+    Writer
+);
+opens!(
+    ManageReplicas,
+    |data| load(data, &data.get()?.replica_manage_group).await?.into(),
+    Writer
+);
 // These open methods only.
 impl PermissionHandler for CreateLoadRequests {}
 impl PermissionHandler for ApproveLoadRequests {}

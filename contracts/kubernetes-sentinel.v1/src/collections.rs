@@ -61,7 +61,9 @@ impl Migrate for SentinelData {
     async fn init(node: &Node, _owner: &Group) -> Result<Self, BoxError> {
         let collection = || -> Result<Ref<Collection>, WriteError> {
             let group = node.create_group()?;
-            Ok(node.create_record::<&str, Ref<ManagedObject>>(&group, [])?.reference())
+            Ok(node
+                .create_record::<&str, Ref<ManagedObject>>(&group, [])?
+                .reference())
         };
         Ok(Self {
             deployments: collection()?,

@@ -30,7 +30,10 @@ macro_rules! permission {
 /// Gives a role, unless the account has a higher one by another permission.
 async fn give(data: &Co<SentinelData>, kind: Kind, account: &AccountId, role: Role) -> HandlerResult {
     let group = group_of(data, kind).await?;
-    if group.role_of(account).is_none_or(|present| present == Role::Reader) {
+    if group
+        .role_of(account)
+        .is_none_or(|present| present == Role::Reader)
+    {
         group.add_member(account, role).await?;
     }
     Ok(())
@@ -45,27 +48,195 @@ async fn take(data: &Co<SentinelData>, kind: Kind, account: &AccountId, role: Ro
     Ok(())
 }
 
-permission!(ReadDeployments, Deployment, Reader, "deployment:read:all", "Read Deployments", "Читать развёртывания");
-permission!(ManageDeployments, Deployment, Writer, "deployment:manage:all", "Manage Deployments", "Управлять: развёртывания");
-permission!(ReadStatefulSets, StatefulSet, Reader, "stateful-set:read:all", "Read StatefulSets", "Читать наборы с состоянием");
-permission!(ManageStatefulSets, StatefulSet, Writer, "stateful-set:manage:all", "Manage StatefulSets", "Управлять: наборы с состоянием");
-permission!(ReadJobs, Job, Reader, "job:read:all", "Read Jobs", "Читать задания");
-permission!(ManageJobs, Job, Writer, "job:manage:all", "Manage Jobs", "Управлять: задания");
-permission!(ReadSecrets, Secret, Reader, "secret:read:all", "Read Secrets", "Читать секреты");
-permission!(ManageSecrets, Secret, Writer, "secret:manage:all", "Manage Secrets", "Управлять: секреты");
-permission!(ReadConfigMaps, ConfigMap, Reader, "config-map:read:all", "Read ConfigMaps", "Читать наборы настроек");
-permission!(ManageConfigMaps, ConfigMap, Writer, "config-map:manage:all", "Manage ConfigMaps", "Управлять: наборы настроек");
-permission!(ReadServices, Service, Reader, "service:read:all", "Read Services", "Читать сервисы");
-permission!(ManageServices, Service, Writer, "service:manage:all", "Manage Services", "Управлять: сервисы");
-permission!(ReadIngresses, Ingress, Reader, "ingress:read:all", "Read Ingresses", "Читать входные маршруты");
-permission!(ManageIngresses, Ingress, Writer, "ingress:manage:all", "Manage Ingresses", "Управлять: входные маршруты");
-permission!(ReadNetworkPolicies, NetworkPolicy, Reader, "network-policy:read:all", "Read NetworkPolicies", "Читать сетевые политики");
-permission!(ManageNetworkPolicies, NetworkPolicy, Writer, "network-policy:manage:all", "Manage NetworkPolicies", "Управлять: сетевые политики");
-permission!(ReadPersistentVolumeClaims, PersistentVolumeClaim, Reader, "persistent-volume-claim:read:all", "Read PersistentVolumeClaims", "Читать запросы томов");
-permission!(ManagePersistentVolumeClaims, PersistentVolumeClaim, Writer, "persistent-volume-claim:manage:all", "Manage PersistentVolumeClaims", "Управлять: запросы томов");
-permission!(ReadServiceAccounts, ServiceAccount, Reader, "service-account:read:all", "Read ServiceAccounts", "Читать сервисные аккаунты");
-permission!(ManageServiceAccounts, ServiceAccount, Writer, "service-account:manage:all", "Manage ServiceAccounts", "Управлять: сервисные аккаунты");
-permission!(ReadRoles, Role, Reader, "role:read:all", "Read Roles", "Читать роли");
-permission!(ManageRoles, Role, Writer, "role:manage:all", "Manage Roles", "Управлять: роли");
-permission!(ReadRoleBindings, RoleBinding, Reader, "role-binding:read:all", "Read RoleBindings", "Читать привязки ролей");
-permission!(ManageRoleBindings, RoleBinding, Writer, "role-binding:manage:all", "Manage RoleBindings", "Управлять: привязки ролей");
+permission!(
+    ReadDeployments,
+    Deployment,
+    Reader,
+    "deployment:read:all",
+    "Read Deployments",
+    "Читать развёртывания"
+);
+permission!(
+    ManageDeployments,
+    Deployment,
+    Writer,
+    "deployment:manage:all",
+    "Manage Deployments",
+    "Управлять: развёртывания"
+);
+permission!(
+    ReadStatefulSets,
+    StatefulSet,
+    Reader,
+    "stateful-set:read:all",
+    "Read StatefulSets",
+    "Читать наборы с состоянием"
+);
+permission!(
+    ManageStatefulSets,
+    StatefulSet,
+    Writer,
+    "stateful-set:manage:all",
+    "Manage StatefulSets",
+    "Управлять: наборы с состоянием"
+);
+permission!(
+    ReadJobs,
+    Job,
+    Reader,
+    "job:read:all",
+    "Read Jobs",
+    "Читать задания"
+);
+permission!(
+    ManageJobs,
+    Job,
+    Writer,
+    "job:manage:all",
+    "Manage Jobs",
+    "Управлять: задания"
+);
+permission!(
+    ReadSecrets,
+    Secret,
+    Reader,
+    "secret:read:all",
+    "Read Secrets",
+    "Читать секреты"
+);
+permission!(
+    ManageSecrets,
+    Secret,
+    Writer,
+    "secret:manage:all",
+    "Manage Secrets",
+    "Управлять: секреты"
+);
+permission!(
+    ReadConfigMaps,
+    ConfigMap,
+    Reader,
+    "config-map:read:all",
+    "Read ConfigMaps",
+    "Читать наборы настроек"
+);
+permission!(
+    ManageConfigMaps,
+    ConfigMap,
+    Writer,
+    "config-map:manage:all",
+    "Manage ConfigMaps",
+    "Управлять: наборы настроек"
+);
+permission!(
+    ReadServices,
+    Service,
+    Reader,
+    "service:read:all",
+    "Read Services",
+    "Читать сервисы"
+);
+permission!(
+    ManageServices,
+    Service,
+    Writer,
+    "service:manage:all",
+    "Manage Services",
+    "Управлять: сервисы"
+);
+permission!(
+    ReadIngresses,
+    Ingress,
+    Reader,
+    "ingress:read:all",
+    "Read Ingresses",
+    "Читать входные маршруты"
+);
+permission!(
+    ManageIngresses,
+    Ingress,
+    Writer,
+    "ingress:manage:all",
+    "Manage Ingresses",
+    "Управлять: входные маршруты"
+);
+permission!(
+    ReadNetworkPolicies,
+    NetworkPolicy,
+    Reader,
+    "network-policy:read:all",
+    "Read NetworkPolicies",
+    "Читать сетевые политики"
+);
+permission!(
+    ManageNetworkPolicies,
+    NetworkPolicy,
+    Writer,
+    "network-policy:manage:all",
+    "Manage NetworkPolicies",
+    "Управлять: сетевые политики"
+);
+permission!(
+    ReadPersistentVolumeClaims,
+    PersistentVolumeClaim,
+    Reader,
+    "persistent-volume-claim:read:all",
+    "Read PersistentVolumeClaims",
+    "Читать запросы томов"
+);
+permission!(
+    ManagePersistentVolumeClaims,
+    PersistentVolumeClaim,
+    Writer,
+    "persistent-volume-claim:manage:all",
+    "Manage PersistentVolumeClaims",
+    "Управлять: запросы томов"
+);
+permission!(
+    ReadServiceAccounts,
+    ServiceAccount,
+    Reader,
+    "service-account:read:all",
+    "Read ServiceAccounts",
+    "Читать сервисные аккаунты"
+);
+permission!(
+    ManageServiceAccounts,
+    ServiceAccount,
+    Writer,
+    "service-account:manage:all",
+    "Manage ServiceAccounts",
+    "Управлять: сервисные аккаунты"
+);
+permission!(
+    ReadRoles,
+    Role,
+    Reader,
+    "role:read:all",
+    "Read Roles",
+    "Читать роли"
+);
+permission!(
+    ManageRoles,
+    Role,
+    Writer,
+    "role:manage:all",
+    "Manage Roles",
+    "Управлять: роли"
+);
+permission!(
+    ReadRoleBindings,
+    RoleBinding,
+    Reader,
+    "role-binding:read:all",
+    "Read RoleBindings",
+    "Читать привязки ролей"
+);
+permission!(
+    ManageRoleBindings,
+    RoleBinding,
+    Writer,
+    "role-binding:manage:all",
+    "Manage RoleBindings",
+    "Управлять: привязки ролей"
+);

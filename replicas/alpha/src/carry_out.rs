@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use alpha_v1::{LoadRequestStatus, ManagementBlock, ReplicaKey, ReplicaRecord, ReplicaVersion, VersionStatus};
+use alpha_v1::{
+    LoadRequestStatus, ManagementBlock, ReplicaKey, ReplicaRecord, ReplicaVersion, VersionStatus,
+};
 use futures::future::BoxFuture;
 use jazz::{AgentSecret, Credentials, WriteError};
 use reside::prelude::*;
@@ -25,7 +27,9 @@ pub struct ServerAccounts {
 
 impl Accounts for ServerAccounts {
     fn ensure(&self, credentials: Credentials, name: String) -> BoxFuture<'_, Result<(), BoxError>> {
-        let connecting = Node::builder().sync_server(&self.sync_server_url).account_or_create(credentials, name);
+        let connecting = Node::builder()
+            .sync_server(&self.sync_server_url)
+            .account_or_create(credentials, name);
         Box::pin(async move {
             let node = connecting.connect().await?;
             node.wait_for_sync(SYNC_TIMEOUT).await?;
@@ -46,24 +50,44 @@ pub async fn carry_out(state: &State, accounts: &Arc<dyn Accounts>, plan: &Plan)
     };
     add_version(state, plan, &record).await?;
     finish_request(state, plan).await?;
-    state.plans.insert(plan.load_request_id.to_string(), &Plan { done: true, ..plan.clone() })?;
+    state.plans.insert(
+        plan.load_request_id.to_string(),
+        &Plan {
+            done: true,
+            ..plan.clone()
+        },
+    )?;
     Ok(())
 }
 
-async fn make_replica(state: &State, accounts: &Arc<dyn Accounts>, plan: &Plan) -> Result<Co<ReplicaRecord>, BoxError> {
-    let secret = state.secrets.get(plan.replica_id.to_string())?.ok_or("the plan's account has no secret")?;
+async fn make_replica(
+    state: &State,
+    accounts: &Arc<dyn Accounts>,
+    plan: &Plan,
+) -> Result<Co<ReplicaRecord>, BoxError> {
+    let secret = state
+        .secrets
+        .get(plan.replica_id.to_string())?
+        .ok_or("the plan's account has no secret")?;
     let credentials = Credentials::of(secret.parse::<AgentSecret>()?);
     let account = credentials.account_id.clone();
     accounts.ensure(credentials, plan.name.clone()).await?;
     let rcb = make_control_block(state, plan, &account).await?;
     let readers = state.replicas.owner();
     let management_group = state.node.create_group()?;
-    management_group.extend_as(&state.replica_manage_group, Role::Writer).await?;
+    management_group
+        .extend_as(&state.replica_manage_group, Role::Writer)
+        .await?;
     management_group.extend_as(&readers, Role::Reader).await?;
     let manifest = &plan.manifest;
     let made = state.transaction(|tx| {
-        let management =
-            tx.create(&management_group, ManagementBlock { enabled: true, placement_group: None })?;
+        let management = tx.create(
+            &management_group,
+            ManagementBlock {
+                enabled: true,
+                placement_group: None,
+            },
+        )?;
         let versions = tx.create_record::<&str, Ref<ReplicaVersion>>(&readers, [])?;
         let record = ReplicaRecord {
             id: plan.replica_id,
@@ -88,7 +112,11 @@ async fn make_replica(state: &State, accounts: &Arc<dyn Accounts>, plan: &Plan) 
 }
 
 /// Makes the control block, writable for the replica and for whoever may manage control blocks.
-async fn make_control_block(state: &State, plan: &Plan, account: &AccountId) -> Result<Co<ControlBlock>, BoxError> {
+async fn make_control_block(
+    state: &State,
+    plan: &Plan,
+    account: &AccountId,
+) -> Result<Co<ControlBlock>, BoxError> {
     let group = match &plan.control_block {
         Some(block) => state.node.load(block).await?.owner(),
         None => state.node.create_group()?,
@@ -104,8 +132,12 @@ async fn make_control_block(state: &State, plan: &Plan, account: &AccountId) -> 
 
 async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> Result<(), BoxError> {
     let versions = state.node.load(&record.get()?.versions).await?;
-    let implementations: Vec<Identity> =
-        plan.manifest.implementations.values().map(|implementation| implementation.identity.clone()).collect();
+    let implementations: Vec<Identity> = plan
+        .manifest
+        .implementations
+        .values()
+        .map(|implementation| implementation.identity.clone())
+        .collect();
     if !versions.contains_key(plan.version_id.to_string())? {
         let owner = state.replicas.owner();
         let version = ReplicaVersion {
@@ -123,7 +155,14 @@ async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> 
             tx.insert(&versions, plan.version_id.to_string(), &made.reference())
         })?;
     }
-    make_current(state, record, plan.version_id, implementations, &plan.manifest.display_info).await?;
+    make_current(
+        state,
+        record,
+        plan.version_id,
+        implementations,
+        &plan.manifest.display_info,
+    )
+    .await?;
     Ok(())
 }
 
@@ -138,12 +177,20 @@ pub async fn make_current(
     let before = record.get()?;
     let id = before.id;
     state.add_to_index(ReplicaKey::Name(&before.name), id).await?;
-    state.add_to_index(ReplicaKey::Identity(&before.identity), id).await?;
+    state
+        .add_to_index(ReplicaKey::Identity(&before.identity), id)
+        .await?;
     for contract in &implementations {
         state.add_to_index(ReplicaKey::Contract(contract), id).await?;
     }
-    for contract in before.implementations.iter().filter(|contract| !implementations.contains(contract)) {
-        state.remove_from_index(ReplicaKey::Contract(contract), id).await?;
+    for contract in before
+        .implementations
+        .iter()
+        .filter(|contract| !implementations.contains(contract))
+    {
+        state
+            .remove_from_index(ReplicaKey::Contract(contract), id)
+            .await?;
     }
     record.update(|record| {
         record.current_version = version;
@@ -153,7 +200,9 @@ pub async fn make_current(
 }
 
 async fn finish_request(state: &State, plan: &Plan) -> Result<(), BoxError> {
-    let Some(request) = state.load_request(plan.load_request_id).await? else { return Ok(()) };
+    let Some(request) = state.load_request(plan.load_request_id).await? else {
+        return Ok(());
+    };
     request.update(|request| {
         request.status = LoadRequestStatus::Approved;
         request.replica_id = Some(plan.replica_id);

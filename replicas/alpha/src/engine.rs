@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alpha_v1::{
-    AlphaData, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, GrantReason, LoadRequest, LoadRequestStatus,
-    ReplicaId, ReplicaKey,
+    AlphaData, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, GrantReason, LoadRequest,
+    LoadRequestStatus, ReplicaId, ReplicaKey,
 };
 use jazz::{AgentSecret, CoId, SecretSeed};
 use kubernetes_sentinel_v1::SentinelData;
@@ -127,7 +127,9 @@ impl Engine {
     pub async fn validate_request(&self, id: u32) -> Result<(), BoxError> {
         let state = &self.0.state;
         let _changing = self.0.changing.lock().await;
-        let Some(handle) = state.load_request(id).await? else { return Ok(()) };
+        let Some(handle) = state.load_request(id).await? else {
+            return Ok(());
+        };
         let request = handle.get()?;
         if request.status != LoadRequestStatus::Validating {
             return Ok(());
@@ -166,24 +168,42 @@ impl Engine {
         let state = &self.0.state;
         let _changing = self.0.changing.lock().await;
         let (handle, request) = self.pending_request(asked.load_request_id).await?;
-        let validated = request.validated.clone().ok_or_else(|| internal("a validated request has no result"))?;
+        let validated = request
+            .validated
+            .clone()
+            .ok_or_else(|| internal("a validated request has no result"))?;
         let next = match system {
             Some(system) => system.id,
             None => self.next_replica_id()?,
         };
         let now = Timestamp::now();
-        let mut plan = plan(&request, &validated, &asked.requirement_replica_ids, known, next, by.clone(), now)
-            .map_err(|error| RpcError::wrong_state(error.to_string()))?;
+        let mut plan = plan(
+            &request,
+            &validated,
+            &asked.requirement_replica_ids,
+            known,
+            next,
+            by.clone(),
+            now,
+        )
+        .map_err(|error| RpcError::wrong_state(error.to_string()))?;
         plan.control_block = system.and_then(|system| system.control_block.clone());
         let secret = match system {
             Some(system) => system.secret.clone(),
             None => AgentSecret::from_seed(&SecretSeed::random(&mut jazz::driver::OsEntropy)),
         };
-        let is_known = state.secrets.contains_key(plan.replica_id.to_string()).map_err(internal)?;
+        let is_known = state
+            .secrets
+            .contains_key(plan.replica_id.to_string())
+            .map_err(internal)?;
         state
             .transaction(|tx| {
                 if !is_known {
-                    tx.insert(&state.secrets, plan.replica_id.to_string(), &secret.expose().to_owned())?;
+                    tx.insert(
+                        &state.secrets,
+                        plan.replica_id.to_string(),
+                        &secret.expose().to_owned(),
+                    )?;
                 }
                 tx.insert(&state.plans, plan.load_request_id.to_string(), &plan)?;
                 tx.update(&handle, |request| {
@@ -193,7 +213,11 @@ impl Engine {
             })
             .map_err(internal)?;
         self.wake();
-        Ok(ApprovedLoadRequest { replica_id: plan.replica_id, version_id: plan.version_id, name: plan.name })
+        Ok(ApprovedLoadRequest {
+            replica_id: plan.replica_id,
+            version_id: plan.version_id,
+            name: plan.name,
+        })
     }
 
     fn next_replica_id(&self) -> RpcResult<ReplicaId> {
@@ -258,10 +282,22 @@ impl Engine {
             .versions
             .get(&version)
             .ok_or_else(|| RpcError::not_found(format!("replica {id} has no version {version}")))?;
-        let implementations =
-            chosen.manifest.implementations.values().map(|implementation| implementation.identity.clone()).collect();
+        let implementations = chosen
+            .manifest
+            .implementations
+            .values()
+            .map(|implementation| implementation.identity.clone())
+            .collect();
         let display_info = &chosen.manifest.display_info;
-        make_current(&self.0.state, &replica.handle, version, implementations, display_info).await.map_err(internal)?;
+        make_current(
+            &self.0.state,
+            &replica.handle,
+            version,
+            implementations,
+            display_info,
+        )
+        .await
+        .map_err(internal)?;
         self.wake();
         Ok(version)
     }
@@ -272,21 +308,34 @@ impl Engine {
         let _changing = self.0.changing.lock().await;
         let replica = self.replica(id).await?;
         if id <= 2 {
-            return Err(RpcError::wrong_state(format!("{} is part of the cluster itself", replica.record.name)));
+            return Err(RpcError::wrong_state(format!(
+                "{} is part of the cluster itself",
+                replica.record.name
+            )));
         }
         let others = state.loaded_replicas().await.map_err(internal)?;
         if let Some((other, key)) = others.values().find_map(|other| needs(other, id)) {
-            return Err(RpcError::wrong_state(format!("{other} needs it for its requirement {key:?}; unload {other} first")));
+            return Err(RpcError::wrong_state(format!(
+                "{other} needs it for its requirement {key:?}; unload {other} first"
+            )));
         }
         let record = &replica.record;
         let remove = async {
-            state.remove_from_index(ReplicaKey::Name(&record.name), id).await?;
-            state.remove_from_index(ReplicaKey::Identity(&record.identity), id).await?;
+            state
+                .remove_from_index(ReplicaKey::Name(&record.name), id)
+                .await?;
+            state
+                .remove_from_index(ReplicaKey::Identity(&record.identity), id)
+                .await?;
             for contract in &record.implementations {
-                state.remove_from_index(ReplicaKey::Contract(contract), id).await?;
+                state
+                    .remove_from_index(ReplicaKey::Contract(contract), id)
+                    .await?;
             }
             self.drop_grants_of(&record.account).await?;
-            replica.handle.update(|record| record.unloaded_at = Some(Timestamp::now()))?;
+            replica
+                .handle
+                .update(|record| record.unloaded_at = Some(Timestamp::now()))?;
             Ok::<(), BoxError>(())
         };
         remove.await.map_err(internal)?;
@@ -301,7 +350,11 @@ impl Engine {
             let grant = state.node.load(reference).await?;
             let snapshot = grant.get()?;
             if snapshot.account == *account && !snapshot.reasons.is_empty() {
-                grant.update(|grant| grant.reasons.retain(|reason| !matches!(reason, GrantReason::Manual { .. })))?;
+                grant.update(|grant| {
+                    grant
+                        .reasons
+                        .retain(|reason| !matches!(reason, GrantReason::Manual { .. }))
+                })?;
             }
         }
         Ok(())
@@ -320,7 +373,10 @@ impl Engine {
             let wait = match self.reconcile().await {
                 Ok(()) => RESYNC,
                 Err(error) => {
-                    tracing::error!(error = &*error as &(dyn std::error::Error + 'static), "cannot bring the cluster up to date");
+                    tracing::error!(
+                        error = &*error as &(dyn std::error::Error + 'static),
+                        "cannot bring the cluster up to date"
+                    );
                     RETRY
                 }
             };
@@ -363,7 +419,9 @@ impl Engine {
     }
 
     async fn sentinel(&self) -> Result<Option<Sentinel>, BoxError> {
-        let Some(data) = self.0.sentinel_data.get() else { return Ok(None) };
+        let Some(data) = self.0.sentinel_data.get() else {
+            return Ok(None);
+        };
         let mut sentinel = self.0.sentinel.lock().await;
         if sentinel.is_none() {
             *sentinel = Some(Sentinel::open(data).await?);
@@ -402,7 +460,11 @@ fn needs(replica: &LoadedReplica, id: ReplicaId) -> Option<(String, String)> {
     let version = replica.current()?;
     let requirements: &BTreeMap<String, Vec<ReplicaId>> = &version.requirements;
     let (key, _) = requirements.iter().find(|(key, chosen)| {
-        let optional = version.manifest.requirements.get(*key).is_some_and(|required| required.optional);
+        let optional = version
+            .manifest
+            .requirements
+            .get(*key)
+            .is_some_and(|required| required.optional);
         chosen.as_slice() == [id] && !optional && replica.record.id != id
     })?;
     Some((replica.record.name.clone(), key.clone()))

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use alpha_v1::{AlphaContract, ChangePermission, GrantReason, GrantRecord, ManageControlBlocks, PermissionChange, ReplicaId};
+use alpha_v1::{
+    AlphaContract, ChangePermission, GrantReason, GrantRecord, ManageControlBlocks, PermissionChange,
+    ReplicaId,
+};
 use reside::Contract;
 use reside::manifest::PermissionManifest;
 use reside::permission::instance_id;
@@ -42,7 +45,10 @@ struct Change {
 impl Engine {
     /// Grants a permission by hand.
     pub async fn grant(&self, by: &AccountId, asked: ChangePermission) -> RpcResult<PermissionChange> {
-        let reason = GrantReason::Manual { by: by.clone(), at: Timestamp::now() };
+        let reason = GrantReason::Manual {
+            by: by.clone(),
+            at: Timestamp::now(),
+        };
         self.change_permission(asked, Some(reason)).await
     }
 
@@ -51,7 +57,11 @@ impl Engine {
         self.change_permission(asked, None).await
     }
 
-    async fn change_permission(&self, asked: ChangePermission, reason: Option<GrantReason>) -> RpcResult<PermissionChange> {
+    async fn change_permission(
+        &self,
+        asked: ChangePermission,
+        reason: Option<GrantReason>,
+    ) -> RpcResult<PermissionChange> {
         let change = self.check(asked).await?;
         {
             let _changing = self.change().await;
@@ -64,16 +74,23 @@ impl Engine {
             Ok(result) => result.map(|()| true).map_err(internal)?,
             Err(_) => false,
         };
-        Ok(PermissionChange { replica_ids: change.targets.iter().map(|target| target.record.id).collect(), applied })
+        Ok(PermissionChange {
+            replica_ids: change.targets.iter().map(|target| target.record.id).collect(),
+            applied,
+        })
     }
 
     async fn check(&self, asked: ChangePermission) -> RpcResult<Change> {
         let malformed = |what: &str| RpcError::malformed(format!("{what} is not valid"));
-        let account: AccountId = asked.account_id.parse().map_err(|_| malformed("the account id"))?;
+        let account: AccountId = asked
+            .account_id
+            .parse()
+            .map_err(|_| malformed("the account id"))?;
         let contract: Identity = asked.contract.parse().map_err(|_| malformed("the contract"))?;
         let state = self.state();
         let record = state.contract(&contract).await.map_err(internal)?;
-        let record = record.ok_or_else(|| RpcError::not_found(format!("the contract {contract} is not known here")))?;
+        let record = record
+            .ok_or_else(|| RpcError::not_found(format!("the contract {contract} is not known here")))?;
         let manifest = record.get().map_err(internal)?.manifest;
         let defined = manifest.permissions.get(&asked.permission).ok_or_else(|| {
             let known: Vec<&str> = manifest.permissions.keys().map(String::as_str).collect();
@@ -84,22 +101,42 @@ impl Engine {
             ))
         })?;
         let params = check_params(defined, asked.params)?;
-        state.node.load_account(&account).await.map_err(|_| {
-            RpcError::not_found(format!("{account} is no account that this cluster knows"))
-        })?;
+        state
+            .node
+            .load_account(&account)
+            .await
+            .map_err(|_| RpcError::not_found(format!("{account} is no account that this cluster knows")))?;
         let targets = self.targets(&contract, asked.replica_ids).await?;
         let instance_id = instance_id(&defined.instance_keys, &params);
-        Ok(Change { account, contract, permission: asked.permission, instance_id, params, targets })
+        Ok(Change {
+            account,
+            contract,
+            permission: asked.permission,
+            instance_id,
+            params,
+            targets,
+        })
     }
 
     /// The replicas that implement the contract: those named, or all.
-    async fn targets(&self, contract: &Identity, named: Option<Vec<ReplicaId>>) -> RpcResult<Vec<LoadedReplica>> {
+    async fn targets(
+        &self,
+        contract: &Identity,
+        named: Option<Vec<ReplicaId>>,
+    ) -> RpcResult<Vec<LoadedReplica>> {
         let replicas = self.state().loaded_replicas().await.map_err(internal)?;
-        let mut implementing: Vec<LoadedReplica> =
-            replicas.into_values().filter(|replica| replica.record.implementations.contains(contract)).collect();
+        let mut implementing: Vec<LoadedReplica> = replicas
+            .into_values()
+            .filter(|replica| replica.record.implementations.contains(contract))
+            .collect();
         if let Some(named) = named {
-            if let Some(other) = named.iter().find(|id| !implementing.iter().any(|replica| replica.record.id == **id)) {
-                return Err(RpcError::not_found(format!("replica {other} does not implement {contract}")));
+            if let Some(other) = named
+                .iter()
+                .find(|id| !implementing.iter().any(|replica| replica.record.id == **id))
+            {
+                return Err(RpcError::not_found(format!(
+                    "replica {other} does not implement {contract}"
+                )));
             }
             implementing.retain(|replica| named.contains(&replica.record.id));
         }
@@ -109,7 +146,12 @@ impl Engine {
         Ok(implementing)
     }
 
-    async fn change_at(&self, target: &LoadedReplica, change: &Change, reason: Option<&GrantReason>) -> RpcResult<()> {
+    async fn change_at(
+        &self,
+        target: &LoadedReplica,
+        change: &Change,
+        reason: Option<&GrantReason>,
+    ) -> RpcResult<()> {
         let state = self.state();
         let wanted = change.grant_at(target, reason.cloned());
         let key = wanted.key();
@@ -118,7 +160,9 @@ impl Engine {
                 let grant = state.node.load(&reference).await.map_err(internal)?;
                 grant
                     .update(|grant| {
-                        grant.reasons.retain(|reason| !matches!(reason, GrantReason::Manual { .. }));
+                        grant
+                            .reasons
+                            .retain(|reason| !matches!(reason, GrantReason::Manual { .. }));
                         if reason.is_some() {
                             grant.params = wanted.params;
                         }
@@ -130,7 +174,9 @@ impl Engine {
             None if reason.is_none() => return Ok(()),
             None => insert_grant(state, &key, wanted).map_err(internal)?,
         };
-        expect(state, target, &grant.get().map_err(internal)?).await.map_err(internal)
+        expect(state, target, &grant.get().map_err(internal)?)
+            .await
+            .map_err(internal)
     }
 
     async fn wait_until_applied(&self, change: &Change) -> Result<(), BoxError> {
@@ -160,9 +206,16 @@ impl Engine {
             if admin.is_some() || !expected.as_ref().is_some_and(matches) {
                 return Err(RpcError::forbidden("the claim token is not valid, or was used"));
             }
-            state.data.update(|data| data.super_admin_account = Some(by.clone())).map_err(internal)?;
+            state
+                .data
+                .update(|data| data.super_admin_account = Some(by.clone()))
+                .map_err(internal)?;
         }
-        for permission in AlphaContract::manifest().permissions.keys().filter(|name| *name != ManageControlBlocks::NAME) {
+        for permission in AlphaContract::manifest()
+            .permissions
+            .keys()
+            .filter(|name| *name != ManageControlBlocks::NAME)
+        {
             let asked = ChangePermission {
                 account_id: by.to_string(),
                 contract: AlphaContract::IDENTITY.to_owned(),
@@ -172,7 +225,10 @@ impl Engine {
             };
             self.grant(state.node.account_id(), asked).await?;
         }
-        state.root.update(|root| root.claim_token_hash = None).map_err(internal)
+        state
+            .root
+            .update(|root| root.claim_token_hash = None)
+            .map_err(internal)
     }
 }
 
@@ -196,9 +252,17 @@ fn check_params(defined: &PermissionManifest, params: Option<Value>) -> RpcResul
         Some(Value::Object(params)) => params,
         Some(_) => return Err(RpcError::malformed("the params are no JSON object")),
     };
-    if let Some(missing) = defined.instance_keys.iter().find(|key| !params.contains_key(*key)) {
-        return Err(RpcError::malformed(format!("the params lack {missing:?}, which tells instances apart")));
+    if let Some(missing) = defined
+        .instance_keys
+        .iter()
+        .find(|key| !params.contains_key(*key))
+    {
+        return Err(RpcError::malformed(format!(
+            "the params lack {missing:?}, which tells instances apart"
+        )));
     }
-    defined.check_params(&params).map_err(|error| RpcError::malformed(format!("the params don't fit: {error}")))?;
+    defined
+        .check_params(&params)
+        .map_err(|error| RpcError::malformed(format!("the params don't fit: {error}")))?;
     Ok(params)
 }

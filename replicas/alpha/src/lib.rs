@@ -5,20 +5,20 @@
 //! without looking anywhere is pure: `plan`, `objects`, `rollout`, `status`. Alpha writes the sentinel's
 //! collections and can't tell which sentinel reads them.
 
-mod plan;
-mod objects;
-mod rollout;
-mod status;
-mod settings;
-mod state;
-mod validate;
 mod carry_out;
-mod permissions;
-mod workloads;
 mod engine;
 mod grants;
+mod objects;
+mod permissions;
+mod plan;
+mod rollout;
 mod service;
+mod settings;
 mod setup;
+mod state;
+mod status;
+mod validate;
+mod workloads;
 
 pub use carry_out::{Accounts, ServerAccounts};
 pub use settings::ClusterSettings;
@@ -47,8 +47,14 @@ const SENTINEL_RETRY: Duration = Duration::from_secs(1);
 /// Returns what Alpha is called, provides and uses.
 pub fn definition() -> ReplicaDefinition {
     ReplicaDefinition::new(IDENTITY, Info::long_running("alpha").exclusive())
-        .en("Alpha", "Registers contracts and replicas, loads new ones and keeps them running")
-        .ru("Альфа", "Регистрирует контракты и реплики, загружает новые и поддерживает их работу")
+        .en(
+            "Alpha",
+            "Registers contracts and replicas, loads new ones and keeps them running",
+        )
+        .ru(
+            "Альфа",
+            "Регистрирует контракты и реплики, загружает новые и поддерживает их работу",
+        )
         .implements::<AlphaContract>("alpha")
         .requires::<KubernetesSentinelContract>("sentinel", |sentinel| {
             sentinel
@@ -64,12 +70,23 @@ pub fn definition() -> ReplicaDefinition {
 pub async fn run(replica: Replica) -> RunResult {
     let alpha = replica.implementation::<AlphaContract>()?;
     let root = replica.root::<AlphaRoot>().await?;
-    let settings = root.get()?.settings.ok_or("the cluster was not set up to its end")?;
+    let settings = root
+        .get()?
+        .settings
+        .ok_or("the cluster was not set up to its end")?;
     let images = Store::open(settings.image_store.ok_or("no image store is configured")?)?;
-    let accounts = ServerAccounts { sync_server_url: settings.sync_server_url };
+    let accounts = ServerAccounts {
+        sync_server_url: settings.sync_server_url,
+    };
     let stop = replica.shutdown_token();
-    let engine =
-        Engine::open(alpha.data().clone(), root, Arc::new(images), Arc::new(accounts), stop.clone()).await?;
+    let engine = Engine::open(
+        alpha.data().clone(),
+        root,
+        Arc::new(images),
+        Arc::new(accounts),
+        stop.clone(),
+    )
+    .await?;
     replica.serve(AlphaContract, Service::new(alpha, engine.clone()))?;
     tokio::spawn(stop.run_until_cancelled_owned(find_sentinel(replica.clone(), engine.clone())));
     engine.run().await;

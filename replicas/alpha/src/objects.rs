@@ -51,7 +51,11 @@ pub fn secret(replica: &ReplicaRecord, agent_secret: &str) -> Object {
         "type": "Opaque",
         "stringData": { "accountId": replica.account.to_string(), "agentSecret": agent_secret },
     });
-    Object { kind: Kind::Secret, name: replica.name.clone(), manifest }
+    Object {
+        kind: Kind::Secret,
+        name: replica.name.clone(),
+        manifest,
+    }
 }
 
 /// The Deployment or Job of one version. One that serves methods has a port and a readiness probe.
@@ -85,7 +89,11 @@ pub fn workload(
             "spec": { "backoffLimit": 3, "template": pod },
         }),
     };
-    Object { kind: workload_kind(&replica.info), name, manifest }
+    Object {
+        kind: workload_kind(&replica.info),
+        name,
+        manifest,
+    }
 }
 
 /// The Service and the Ingress through which a replica with methods is called.
@@ -110,8 +118,16 @@ pub fn endpoints(replica: &ReplicaRecord) -> [Object; 2] {
         }] } }] },
     });
     [
-        Object { kind: Kind::Service, name: replica.name.clone(), manifest: service },
-        Object { kind: Kind::Ingress, name: replica.name.clone(), manifest: ingress },
+        Object {
+            kind: Kind::Service,
+            name: replica.name.clone(),
+            manifest: service,
+        },
+        Object {
+            kind: Kind::Ingress,
+            name: replica.name.clone(),
+            manifest: ingress,
+        },
     ]
 }
 
@@ -144,8 +160,7 @@ fn pod_template(
 }
 
 fn environment(replica: &ReplicaRecord, settings: &ClusterSettings) -> Value {
-    let from_secret =
-        |key: &str| json!({ "secretKeyRef": { "name": replica.name, "key": key } });
+    let from_secret = |key: &str| json!({ "secretKeyRef": { "name": replica.name, "key": key } });
     let mut env = vec![
         json!({ "name": "RESIDE_CONTROL_BLOCK_ID", "value": replica.rcb.id().to_string() }),
         json!({ "name": "RESIDE_ACCOUNT_ID", "valueFrom": from_secret("accountId") }),

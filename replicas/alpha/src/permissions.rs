@@ -49,11 +49,16 @@ pub fn insert_grant(state: &State, key: &str, grant: GrantRecord) -> Result<Co<G
 fn wanted(replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Wanted {
     let mut wanted = Wanted::new();
     for replica in replicas.values() {
-        let Some(version) = replica.current() else { continue };
+        let Some(version) = replica.current() else {
+            continue;
+        };
         for (key, required) in &version.manifest.requirements {
             for &target in version.requirements.get(key).into_iter().flatten() {
                 for permission in &required.permissions {
-                    let reason = GrantReason::Static { replica_id: replica.record.id, version_id: version.id };
+                    let reason = GrantReason::Static {
+                        replica_id: replica.record.id,
+                        version_id: version.id,
+                    };
                     let grant = GrantRecord {
                         replica_id: target,
                         account: replica.record.account.clone(),
@@ -78,7 +83,9 @@ fn merged(
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
 ) -> GrantRecord {
     let target_is_loaded = replicas.contains_key(&grant.replica_id);
-    grant.reasons.retain(|reason| matches!(reason, GrantReason::Manual { .. }) && target_is_loaded);
+    grant
+        .reasons
+        .retain(|reason| matches!(reason, GrantReason::Manual { .. }) && target_is_loaded);
     if let Some(wanted) = wanted.filter(|_| target_is_loaded) {
         grant.params = wanted.params.clone();
         grant.reasons.extend(wanted.reasons.iter().cloned());
@@ -92,22 +99,34 @@ async fn write_requirements(
     replica: &LoadedReplica,
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
 ) -> Result<(), BoxError> {
-    let Some(version) = replica.current() else { return Ok(()) };
+    let Some(version) = replica.current() else {
+        return Ok(());
+    };
     let block = state.node.load(&replica.record.rcb).await?;
     for (key, chosen) in &version.requirements {
-        let accounts: Vec<AccountId> =
-            chosen.iter().filter_map(|id| replicas.get(id)).map(|target| target.record.account.clone()).collect();
+        let accounts: Vec<AccountId> = chosen
+            .iter()
+            .filter_map(|id| replicas.get(id))
+            .map(|target| target.record.account.clone())
+            .collect();
         ControlBlock::set_requirement(&block, key, &accounts).await?;
     }
     let requirements = state.node.load(&block.get()?.requirements).await?;
-    for key in requirements.keys()?.iter().filter(|key| !version.requirements.contains_key(*key)) {
+    for key in requirements
+        .keys()?
+        .iter()
+        .filter(|key| !version.requirements.contains_key(*key))
+    {
         requirements.remove(key)?;
     }
     Ok(())
 }
 
 /// Makes the control blocks expect what the grants say.
-async fn write_control_blocks(state: &State, replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Result<(), BoxError> {
+async fn write_control_blocks(
+    state: &State,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+) -> Result<(), BoxError> {
     for reference in state.grants.entries()?.values() {
         let grant = state.node.load(reference).await?.get()?;
         if let Some(target) = replicas.get(&grant.replica_id) {

@@ -96,16 +96,24 @@ pub fn plan(
     approved_at: Timestamp,
 ) -> Result<Plan, PlanError> {
     let requirements = choose(&validated.requirements, chosen)?;
-    let name = request.replica_name.clone().unwrap_or_else(|| validated.manifest.info.name.clone());
+    let name = request
+        .replica_name
+        .clone()
+        .unwrap_or_else(|| validated.manifest.info.name.clone());
     let (replica_id, name, version_id) = match request.replica_id {
         Some(id) => {
-            let replica = replicas.iter().find(|replica| replica.id == id).ok_or(PlanError::ReplicaGone(id))?;
+            let replica = replicas
+                .iter()
+                .find(|replica| replica.id == id)
+                .ok_or(PlanError::ReplicaGone(id))?;
             if let Some(difference) = info_difference(&replica.info, &validated.manifest.info) {
                 return Err(PlanError::InfoChanged(difference));
             }
             (id, replica.name.clone(), replica.last_version + 1)
         }
-        None if replicas.iter().any(|replica| replica.name == name) => return Err(PlanError::NameTaken(name)),
+        None if replicas.iter().any(|replica| replica.name == name) => {
+            return Err(PlanError::NameTaken(name));
+        }
         None => (next_replica_id, name, 1),
     };
     Ok(Plan {
@@ -128,15 +136,28 @@ fn choose(
     requirements: &[RequirementChoice],
     chosen: &BTreeMap<String, Vec<ReplicaId>>,
 ) -> Result<BTreeMap<String, Vec<ReplicaId>>, PlanError> {
-    if let Some(key) = chosen.keys().find(|key| !requirements.iter().any(|choice| choice.key == **key)) {
+    if let Some(key) = chosen
+        .keys()
+        .find(|key| !requirements.iter().any(|choice| choice.key == **key))
+    {
         return Err(PlanError::UnknownRequirement(key.clone()));
     }
-    requirements.iter().map(|choice| Ok((choice.key.clone(), choose_one(choice, chosen.get(&choice.key))?))).collect()
+    requirements
+        .iter()
+        .map(|choice| Ok((choice.key.clone(), choose_one(choice, chosen.get(&choice.key))?)))
+        .collect()
 }
 
-fn choose_one(choice: &RequirementChoice, chosen: Option<&Vec<ReplicaId>>) -> Result<Vec<ReplicaId>, PlanError> {
+fn choose_one(
+    choice: &RequirementChoice,
+    chosen: Option<&Vec<ReplicaId>>,
+) -> Result<Vec<ReplicaId>, PlanError> {
     let Some(chosen) = chosen else {
-        let all = if choice.multiple { choice.candidates.len() } else { 1 };
+        let all = if choice.multiple {
+            choice.candidates.len()
+        } else {
+            1
+        };
         let taken: Vec<_> = choice.candidates.iter().copied().take(all).collect();
         return if taken.is_empty() && !choice.optional {
             Err(PlanError::NothingChosen(choice.key.clone()))
@@ -145,7 +166,11 @@ fn choose_one(choice: &RequirementChoice, chosen: Option<&Vec<ReplicaId>>) -> Re
         };
     };
     if let Some(&replica) = chosen.iter().find(|id| !choice.candidates.contains(id)) {
-        return Err(PlanError::NotACandidate { key: choice.key.clone(), contract: choice.contract.clone(), replica });
+        return Err(PlanError::NotACandidate {
+            key: choice.key.clone(),
+            contract: choice.contract.clone(),
+            replica,
+        });
     }
     match chosen.len() {
         0 if !choice.optional => Err(PlanError::NothingChosen(choice.key.clone())),
@@ -158,9 +183,24 @@ fn choose_one(choice: &RequirementChoice, chosen: Option<&Vec<ReplicaId>>) -> Re
 pub fn info_difference(old: &Info, new: &Info) -> Option<String> {
     let fields = [
         ("name", old.name == new.name, old.name.clone(), new.name.clone()),
-        ("class", old.class == new.class, format!("{:?}", old.class), format!("{:?}", new.class)),
-        ("exclusive", old.exclusive == new.exclusive, old.exclusive.to_string(), new.exclusive.to_string()),
-        ("scalable", old.scalable == new.scalable, old.scalable.to_string(), new.scalable.to_string()),
+        (
+            "class",
+            old.class == new.class,
+            format!("{:?}", old.class),
+            format!("{:?}", new.class),
+        ),
+        (
+            "exclusive",
+            old.exclusive == new.exclusive,
+            old.exclusive.to_string(),
+            new.exclusive.to_string(),
+        ),
+        (
+            "scalable",
+            old.scalable == new.scalable,
+            old.scalable.to_string(),
+            new.scalable.to_string(),
+        ),
     ];
     fields
         .into_iter()
@@ -217,7 +257,10 @@ mod tests {
         assert_eq!(choose_one(&choice(&[3, 5], false, false), None), Ok(vec![3]));
         assert_eq!(choose_one(&choice(&[3, 5], false, true), None), Ok(vec![3, 5]));
         assert_eq!(choose_one(&choice(&[], true, false), None), Ok(vec![]));
-        assert_eq!(choose_one(&choice(&[], false, false), None), Err(PlanError::NothingChosen("greeter".into())));
+        assert_eq!(
+            choose_one(&choice(&[], false, false), None),
+            Err(PlanError::NothingChosen("greeter".into()))
+        );
     }
 
     #[test]
@@ -226,8 +269,14 @@ mod tests {
             choose_one(&choice(&[3, 5], optional, multiple), Some(&ids.to_vec()))
         };
         assert_eq!(check(&[5], false, false), Ok(vec![5]));
-        assert_eq!(check(&[3, 5], false, false), Err(PlanError::TooManyChosen("greeter".into())));
+        assert_eq!(
+            check(&[3, 5], false, false),
+            Err(PlanError::TooManyChosen("greeter".into()))
+        );
         assert_eq!(check(&[], true, false), Ok(vec![]));
-        assert!(matches!(check(&[9], false, false), Err(PlanError::NotACandidate { replica: 9, .. })));
+        assert!(matches!(
+            check(&[9], false, false),
+            Err(PlanError::NotACandidate { replica: 9, .. })
+        ));
     }
 }

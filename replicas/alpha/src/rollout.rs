@@ -27,18 +27,32 @@ pub fn wanted(info: &Info, enabled: bool, current: u32, versions: &[VersionState
     if !enabled {
         return BTreeSet::new();
     }
-    let others = || versions.iter().filter(|version| version.id != current && version.observed.has_process());
-    let current_ready = versions.iter().any(|version| version.id == current && version.observed.ready);
+    let others = || {
+        versions
+            .iter()
+            .filter(|version| version.id != current && version.observed.has_process())
+    };
+    let current_ready = versions
+        .iter()
+        .any(|version| version.id == current && version.observed.ready);
     match info.class {
         ReplicaClass::LongRunning if info.scalable => {
             let mut wanted = BTreeSet::from([current]);
             if !current_ready {
-                wanted.extend(others().filter(|version| version.observed.ready).map(|version| version.id));
+                wanted.extend(
+                    others()
+                        .filter(|version| version.observed.ready)
+                        .map(|version| version.id),
+                );
             }
             wanted
         }
         ReplicaClass::LongRunning | ReplicaClass::Oneshot => {
-            if others().next().is_some() { BTreeSet::new() } else { BTreeSet::from([current]) }
+            if others().next().is_some() {
+                BTreeSet::new()
+            } else {
+                BTreeSet::from([current])
+            }
         }
     }
 }
@@ -48,16 +62,34 @@ mod tests {
     use super::*;
 
     fn info(class: ReplicaClass, scalable: bool) -> Info {
-        Info { name: "sample".into(), class, exclusive: true, scalable }
+        Info {
+            name: "sample".into(),
+            class,
+            exclusive: true,
+            scalable,
+        }
     }
 
     fn version(id: u32, processes: u32, ready: bool) -> VersionState {
-        VersionState { id, observed: Observed { exists: true, processes, ready, ..Observed::default() } }
+        VersionState {
+            id,
+            observed: Observed {
+                exists: true,
+                processes,
+                ready,
+                ..Observed::default()
+            },
+        }
     }
 
     #[track_caller]
     fn check(scalable: bool, current: u32, versions: &[VersionState], expected: &[u32]) {
-        let wanted = wanted(&info(ReplicaClass::LongRunning, scalable), true, current, versions);
+        let wanted = wanted(
+            &info(ReplicaClass::LongRunning, scalable),
+            true,
+            current,
+            versions,
+        );
         assert_eq!(wanted.into_iter().collect::<Vec<_>>(), expected);
     }
 
@@ -82,7 +114,12 @@ mod tests {
 
     #[test]
     fn a_disabled_replica_has_no_process() {
-        let wanted = wanted(&info(ReplicaClass::LongRunning, true), false, 1, &[version(1, 1, true)]);
+        let wanted = wanted(
+            &info(ReplicaClass::LongRunning, true),
+            false,
+            1,
+            &[version(1, 1, true)],
+        );
         assert!(wanted.is_empty());
     }
 }

@@ -3,7 +3,8 @@
 use alpha_v1::{
     Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovedLoadRequest, ChangePermission,
     ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermissions, LoadRequestRef,
-    ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack, UnloadReplica, Unloaded,
+    ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack, UnloadReplica,
+    Unloaded,
 };
 use reside::prelude::*;
 
@@ -23,25 +24,46 @@ impl Service {
 }
 
 impl Alpha for Service {
-    async fn create_load_request(&self, call: &Call, request: CreateLoadRequest) -> RpcResult<LoadRequestRef> {
+    async fn create_load_request(
+        &self,
+        call: &Call,
+        request: CreateLoadRequest,
+    ) -> RpcResult<LoadRequestRef> {
         self.alpha.require(call, &CreateLoadRequests {})?;
         let load_request_id = self.engine.create_load_request(call.made_by(), request).await?;
         Ok(LoadRequestRef { load_request_id })
     }
 
-    async fn approve_load_request(&self, call: &Call, request: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest> {
+    async fn approve_load_request(
+        &self,
+        call: &Call,
+        request: ApproveLoadRequest,
+    ) -> RpcResult<ApprovedLoadRequest> {
         self.alpha.require(call, &ApproveLoadRequests {})?;
         self.engine.approve(call.made_by(), request).await
     }
 
-    async fn reject_load_request(&self, call: &Call, request: RejectLoadRequest) -> RpcResult<LoadRequestRef> {
+    async fn reject_load_request(
+        &self,
+        call: &Call,
+        request: RejectLoadRequest,
+    ) -> RpcResult<LoadRequestRef> {
         self.alpha.require(call, &ApproveLoadRequests {})?;
-        let RejectLoadRequest { load_request_id, reason } = request;
-        self.engine.reject(call.made_by(), load_request_id, reason).await?;
+        let RejectLoadRequest {
+            load_request_id,
+            reason,
+        } = request;
+        self.engine
+            .reject(call.made_by(), load_request_id, reason)
+            .await?;
         Ok(LoadRequestRef { load_request_id })
     }
 
-    async fn claim_super_admin_access(&self, call: &Call, request: ClaimSuperAdminAccess) -> RpcResult<Claimed> {
+    async fn claim_super_admin_access(
+        &self,
+        call: &Call,
+        request: ClaimSuperAdminAccess,
+    ) -> RpcResult<Claimed> {
         self.engine.claim(call.made_by(), &request.token).await?;
         Ok(Claimed {})
     }
@@ -58,7 +80,10 @@ impl Alpha for Service {
 
     async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {
         self.alpha.require(call, &ManageReplicas {})?;
-        let version_id = self.engine.rollback(request.replica_id, request.version_id).await?;
+        let version_id = self
+            .engine
+            .rollback(request.replica_id, request.version_id)
+            .await?;
         Ok(RolledBack { version_id })
     }
 

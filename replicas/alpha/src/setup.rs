@@ -61,7 +61,11 @@ impl Setup {
         let state = self.engine.state();
         let identity = C::identity();
         let known = state.contract(&identity).await?;
-        let digest = known.as_ref().map(|known| known.get()).transpose()?.and_then(|known| known.digest);
+        let digest = known
+            .as_ref()
+            .map(|known| known.get())
+            .transpose()?
+            .and_then(|known| known.digest);
         match record(state, known, &identity, digest, C::manifest()).await {
             Ok(_) => Ok(()),
             Err(problem) => Err(problem.into_error()),
@@ -82,25 +86,42 @@ impl Setup {
         if state.secrets.contains_key(replica.id.to_string())? {
             return Ok(());
         }
-        let asked = CreateLoadRequest { image: replica.image.clone(), replica_id: None, name: None, owner_id: None };
+        let asked = CreateLoadRequest {
+            image: replica.image.clone(),
+            replica_id: None,
+            name: None,
+            owner_id: None,
+        };
         // A request that a bootstrap which was cut off has left is used.
         let left = state.all_load_requests().await?;
         let usable = left.iter().map(|(_, request)| request).find(|request| {
             request.image == replica.image
-                && matches!(request.status, LoadRequestStatus::Validating | LoadRequestStatus::RequiresApproval)
+                && matches!(
+                    request.status,
+                    LoadRequestStatus::Validating | LoadRequestStatus::RequiresApproval
+                )
         });
         let id = match usable {
             Some(request) => request.id,
             None => self.engine.create_load_request(&me, asked).await?,
         };
         self.engine.validate_request(id).await?;
-        let request = state.load_request(id).await?.ok_or("the load request has gone")?.get()?;
+        let request = state
+            .load_request(id)
+            .await?
+            .ok_or("the load request has gone")?
+            .get()?;
         if let Some(problem) = request.error_message {
             return Err(problem.into());
         }
         let known: Vec<_> = state.loaded_replicas().await?.values().map(existing).collect();
-        let approval = ApproveLoadRequest { load_request_id: id, requirement_replica_ids: BTreeMap::new() };
-        self.engine.approve_as(&me, approval, &known, Some(replica)).await?;
+        let approval = ApproveLoadRequest {
+            load_request_id: id,
+            requirement_replica_ids: BTreeMap::new(),
+        };
+        self.engine
+            .approve_as(&me, approval, &known, Some(replica))
+            .await?;
         self.engine.reconcile().await
     }
 
@@ -114,14 +135,21 @@ impl Setup {
     pub fn set_claim_token(&self, token: &str) -> Result<(), BoxError> {
         let state = self.engine.state();
         if state.data.get()?.super_admin_account.is_none() {
-            state.root.update(|root| root.claim_token_hash = Some(hash_token(token)))?;
+            state
+                .root
+                .update(|root| root.claim_token_hash = Some(hash_token(token)))?;
         }
         Ok(())
     }
 
     /// Returns the control block of a replica.
     pub async fn control_block(&self, id: ReplicaId) -> Result<Option<Ref<ControlBlock>>, BoxError> {
-        Ok(self.engine.state().replica(id).await?.map(|replica| replica.record.rcb))
+        Ok(self
+            .engine
+            .state()
+            .replica(id)
+            .await?
+            .map(|replica| replica.record.rcb))
     }
 
     /// Ends everything that goes on in the background.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use alpha_v1::{
-    AlphaData, ContractRecord, GrantRecord, LoadRequest, ManagementBlock, ReplicaId, ReplicaIndex, ReplicaKey, ReplicaRecord,
-    ReplicaVersion,
+    AlphaData, ContractRecord, GrantRecord, LoadRequest, ManagementBlock, ReplicaId, ReplicaIndex,
+    ReplicaKey, ReplicaRecord, ReplicaVersion,
 };
 use jazz::{LoadError, Transaction, WriteError};
 use reside::prelude::*;
@@ -64,7 +64,9 @@ pub struct LoadedReplica {
 impl LoadedReplica {
     /// Returns the version that runs or should run.
     pub fn current(&self) -> Option<&ReplicaVersion> {
-        self.versions.get(&self.record.current_version).map(|(_, version)| version)
+        self.versions
+            .get(&self.record.current_version)
+            .map(|(_, version)| version)
     }
 }
 
@@ -90,7 +92,10 @@ impl State {
 
     /// Returns the addresses of the cluster.
     pub fn settings(&self) -> Result<ClusterSettings, BoxError> {
-        self.root.get()?.settings.ok_or_else(|| "the cluster was not set up to its end".into())
+        self.root
+            .get()?
+            .settings
+            .ok_or_else(|| "the cluster was not set up to its end".into())
     }
 
     /// Loads a replica, whether it is still loaded in the cluster or not.
@@ -123,7 +128,12 @@ impl State {
             let snapshot = version.get()?;
             versions.insert(snapshot.id, (version, snapshot));
         }
-        Ok(LoadedReplica { handle, record, management, versions })
+        Ok(LoadedReplica {
+            handle,
+            record,
+            management,
+            versions,
+        })
     }
 
     /// Loads a load request.
@@ -160,8 +170,10 @@ impl State {
     /// Adds a replica to a lookup.
     pub async fn add_to_index(&self, key: ReplicaKey<'_>, id: ReplicaId) -> Result<(), WriteError> {
         let owner = self.replicas.owner();
-        let index: Co<ReplicaIndex> =
-            self.node.get_or_create_unique(&owner, key.uniqueness(), ReplicaIndex::default()).await?;
+        let index: Co<ReplicaIndex> = self
+            .node
+            .get_or_create_unique(&owner, key.uniqueness(), ReplicaIndex::default())
+            .await?;
         if !index.get()?.replica_ids.contains(&id) {
             index.update(|index| index.replica_ids.push(id))?;
         }
@@ -181,7 +193,10 @@ impl State {
     }
 
     /// Runs writes as one.
-    pub fn transaction<R>(&self, run: impl FnOnce(&mut Transaction<'_>) -> Result<R, WriteError>) -> Result<R, WriteError> {
+    pub fn transaction<R>(
+        &self,
+        run: impl FnOnce(&mut Transaction<'_>) -> Result<R, WriteError>,
+    ) -> Result<R, WriteError> {
         self.node.transaction(run)
     }
 }

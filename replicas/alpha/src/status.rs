@@ -33,7 +33,11 @@ impl Observed {
         let status = &live["status"];
         let count = |field: &str| status[field].as_u64().unwrap_or(0);
         let pods = status["pods"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let restarts = pods.iter().filter_map(|pod| pod["restartCount"].as_u64()).max().unwrap_or(0);
+        let restarts = pods
+            .iter()
+            .filter_map(|pod| pod["restartCount"].as_u64())
+            .max()
+            .unwrap_or(0);
         let waiting = pods.iter().find_map(|pod| {
             let reason = pod["waiting"]["reason"].as_str()?;
             Some(match pod["waiting"]["message"].as_str() {
@@ -42,9 +46,10 @@ impl Observed {
             })
         });
         let condition = |wanted: &str| {
-            status["conditions"].as_array()?.iter().find(|condition| {
-                condition["type"] == wanted && condition["status"] == "True"
-            })
+            status["conditions"]
+                .as_array()?
+                .iter()
+                .find(|condition| condition["type"] == wanted && condition["status"] == "True")
         };
         let failed = condition("Failed");
         let processes = match kind {
@@ -54,10 +59,13 @@ impl Observed {
         Self {
             exists: true,
             processes: u32::try_from(processes).unwrap_or(u32::MAX),
-            ready: count("readyReplicas") > 0 || (kind == Kind::Job && count("active") > 0 && waiting.is_none()),
+            ready: count("readyReplicas") > 0
+                || (kind == Kind::Job && count("active") > 0 && waiting.is_none()),
             completed: condition("Complete").is_some(),
             restarts,
-            problem: failed.and_then(|condition| condition["message"].as_str().map(str::to_owned)).or(waiting),
+            problem: failed
+                .and_then(|condition| condition["message"].as_str().map(str::to_owned))
+                .or(waiting),
             failed: failed.is_some(),
         }
     }
@@ -72,9 +80,17 @@ impl Observed {
 ///
 /// `wanted`: the rollout wants it to have a process; `current`: it is the replica's current version; `before`: its
 /// status so far, which tells a version that was ready from one that never was.
-pub fn version_status(observed: &Observed, wanted: bool, current: bool, before: VersionStatus) -> VersionStatus {
+pub fn version_status(
+    observed: &Observed,
+    wanted: bool,
+    current: bool,
+    before: VersionStatus,
+) -> VersionStatus {
     use VersionStatus as Status;
-    let was_ready = matches!(before, Status::Running | Status::RunningOutdated | Status::Degraded);
+    let was_ready = matches!(
+        before,
+        Status::Running | Status::RunningOutdated | Status::Degraded
+    );
     match observed {
         Observed { completed: true, .. } => Status::Completed,
         Observed { failed: true, .. } => Status::Error,

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use alpha_v1::{ContractRecord, LoadRequest, LoadRequestStatus, ReplicaId, RequirementChoice, ValidatedRequest};
+use alpha_v1::{
+    ContractRecord, LoadRequest, LoadRequestStatus, ReplicaId, RequirementChoice, ValidatedRequest,
+};
 use reside::Manifest;
 use reside::manifest::RequirementManifest;
 use reside::permission::instance_id;
@@ -54,7 +56,11 @@ fn invalid(reason: impl std::fmt::Display) -> Problem {
 }
 
 /// Looks at the image that is asked for.
-pub async fn validate(state: &State, images: &dyn ImageSource, request: &LoadRequest) -> Result<Valid, Problem> {
+pub async fn validate(
+    state: &State,
+    images: &dyn ImageSource,
+    request: &LoadRequest,
+) -> Result<Valid, Problem> {
     let (resolved, mut manifest) = fetch_replica(images, &request.image).await?;
     let replicas = state.loaded_replicas().await?;
     let instance = find_instance(request, &manifest, &replicas)?;
@@ -65,7 +71,9 @@ pub async fn validate(state: &State, images: &dyn ImageSource, request: &LoadReq
     if let Some(replica) = instance
         && let Some(difference) = info_difference(&replica.record.info, &manifest.info)
     {
-        return Err(invalid(format!("`info` can't change once a replica is in the cluster: {difference}")));
+        return Err(invalid(format!(
+            "`info` can't change once a replica is in the cluster: {difference}"
+        )));
     }
     manifest.fill_replica_name(&name);
     for implementation in manifest.implementations.values() {
@@ -77,29 +85,58 @@ pub async fn validate(state: &State, images: &dyn ImageSource, request: &LoadReq
     }
     fill_instance_ids(&mut manifest.requirements, &contracts);
     manifest.check_against(&contracts).map_err(|errors| {
-        invalid(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        invalid(
+            errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
     })?;
-    let requirements =
-        manifest.requirements.iter().map(|(key, required)| find_candidates(key, required, &replicas)).collect::<Result<_, _>>()?;
+    let requirements = manifest
+        .requirements
+        .iter()
+        .map(|(key, required)| find_candidates(key, required, &replicas))
+        .collect::<Result<_, _>>()?;
     let digest = resolved.digest.to_string();
     let replica_id = instance.map(|replica| replica.record.id);
-    Ok(Valid { replica_id, name, validated: ValidatedRequest { digest, manifest, requirements } })
+    Ok(Valid {
+        replica_id,
+        name,
+        validated: ValidatedRequest {
+            digest,
+            manifest,
+            requirements,
+        },
+    })
 }
 
-async fn fetch_replica(images: &dyn ImageSource, image: &str) -> Result<(ResolvedImage, ReplicaManifest), Problem> {
-    let reference: Reference = image.parse().map_err(|error| invalid(format!("{image}: {error}")))?;
+async fn fetch_replica(
+    images: &dyn ImageSource,
+    image: &str,
+) -> Result<(ResolvedImage, ReplicaManifest), Problem> {
+    let reference: Reference = image
+        .parse()
+        .map_err(|error| invalid(format!("{image}: {error}")))?;
     let (resolved, manifest) = fetch(images, &reference).await.map_err(Problem::Invalid)?;
     match manifest {
         Manifest::Replica(manifest) => Ok((resolved, manifest)),
-        Manifest::Contract(_) => Err(invalid(format!("{image} is a contract; only replicas can be loaded"))),
+        Manifest::Contract(_) => Err(invalid(format!(
+            "{image} is a contract; only replicas can be loaded"
+        ))),
     }
 }
 
 /// Fetches an image and reads the manifest in its label. An error is a text for people.
 async fn fetch(images: &dyn ImageSource, reference: &Reference) -> Result<(ResolvedImage, Manifest), String> {
-    let resolved = images.resolve(reference).await.map_err(|error| error.to_string())?;
+    let resolved = images
+        .resolve(reference)
+        .await
+        .map_err(|error| error.to_string())?;
     let image = images.image(&resolved).await.map_err(|error| error.to_string())?;
-    let label = image.reside_manifest(&resolved.identity).map_err(|error| format!("{reference}: {error}"))?;
+    let label = image
+        .reside_manifest(&resolved.identity)
+        .map_err(|error| format!("{reference}: {error}"))?;
     let json = label.json().to_string();
     let manifest = Manifest::parse(json.as_bytes()).map_err(|error| {
         let mut text = format!("{reference}: {error}");
@@ -121,16 +158,24 @@ fn find_instance<'a>(
 ) -> Result<Option<&'a LoadedReplica>, Problem> {
     let identity = &manifest.identity;
     if let Some(id) = request.replica_id {
-        let replica = replicas.get(&id).ok_or_else(|| invalid(format!("there is no replica {id}")))?;
+        let replica = replicas
+            .get(&id)
+            .ok_or_else(|| invalid(format!("there is no replica {id}")))?;
         if replica.record.identity != *identity {
             let found = &replica.record.identity;
-            return Err(invalid(format!("replica {id} was loaded from {found}, not from {identity}")));
+            return Err(invalid(format!(
+                "replica {id} was loaded from {found}, not from {identity}"
+            )));
         }
         return Ok(Some(replica));
     }
     // Which instance is meant follows from what runs, not from what the new image says of itself: a change of
     // `exclusive` must be found out.
-    let same = || replicas.values().filter(|replica| replica.record.identity == *identity);
+    let same = || {
+        replicas
+            .values()
+            .filter(|replica| replica.record.identity == *identity)
+    };
     Ok(same().find(|replica| replica.record.info.exclusive || manifest.info.exclusive))
 }
 
@@ -142,7 +187,9 @@ async fn choose_name(
 ) -> Result<String, Problem> {
     let pending = state.all_load_requests().await?;
     let pending = pending.iter().map(|(_, other)| other).filter(|other| {
-        other.id != request.id && other.replica_id.is_none() && other.status == LoadRequestStatus::RequiresApproval
+        other.id != request.id
+            && other.replica_id.is_none()
+            && other.status == LoadRequestStatus::RequiresApproval
     });
     let names: Vec<&str> = replicas
         .values()
@@ -151,25 +198,42 @@ async fn choose_name(
         .collect();
     match request.replica_name.as_deref() {
         None => Ok(free_name(default, |name| names.contains(&name))),
-        Some(name) if !reside::manifest::is_replica_name(name) => {
-            Err(invalid(format!("{name:?} is no replica name: a letter, then letters, digits and dashes, at most 40")))
+        Some(name) if !reside::manifest::is_replica_name(name) => Err(invalid(format!(
+            "{name:?} is no replica name: a letter, then letters, digits and dashes, at most 40"
+        ))),
+        Some(name) if names.contains(&name) => {
+            Err(invalid(format!("the name {name:?} is taken; choose another one")))
         }
-        Some(name) if names.contains(&name) => Err(invalid(format!("the name {name:?} is taken; choose another one"))),
         Some(name) => Ok(name.to_owned()),
     }
 }
 
 /// Makes a contract known to the cluster, with the manifest of its newest image if there is one.
-async fn register(state: &State, images: &dyn ImageSource, identity: &Identity) -> Result<ContractManifest, Problem> {
+async fn register(
+    state: &State,
+    images: &dyn ImageSource,
+    identity: &Identity,
+) -> Result<ContractManifest, Problem> {
     let known = state.contract(identity).await?;
     let reference: Reference = identity.as_str().parse().map_err(invalid)?;
     match (fetch(images, &reference).await, known) {
         (Ok((resolved, Manifest::Contract(manifest))), known) => {
-            record(state, known, identity, Some(resolved.digest.to_string()), manifest).await
+            record(
+                state,
+                known,
+                identity,
+                Some(resolved.digest.to_string()),
+                manifest,
+            )
+            .await
         }
-        (Ok((_, Manifest::Replica(_))), _) => Err(invalid(format!("{identity} is a replica, not a contract"))),
+        (Ok((_, Manifest::Replica(_))), _) => {
+            Err(invalid(format!("{identity} is a replica, not a contract")))
+        }
         (Err(_), Some(known)) => Ok(known.get()?.manifest),
-        (Err(error), None) => Err(invalid(format!("the contract {identity} can't be fetched: {error}"))),
+        (Err(error), None) => Err(invalid(format!(
+            "the contract {identity} can't be fetched: {error}"
+        ))),
     }
 }
 
@@ -194,7 +258,12 @@ pub async fn record(
         None => {
             let id = State::next_number(&state.contracts.keys()?, 1);
             let owner = state.contracts.owner();
-            let new = ContractRecord { id, identity: identity.clone(), digest, manifest: manifest.clone() };
+            let new = ContractRecord {
+                id,
+                identity: identity.clone(),
+                digest,
+                manifest: manifest.clone(),
+            };
             state.transaction(|tx| {
                 let made = tx.create_unique(&owner, format!("contract/{identity}"), new)?;
                 tx.insert(&state.contracts, id.to_string(), &made.reference())
@@ -210,7 +279,12 @@ fn fill_instance_ids<'a>(
     contracts: &[ContractManifest],
 ) {
     for (_, requirement) in requirements {
-        let Some(contract) = contracts.iter().find(|contract| contract.identity == requirement.identity) else { continue };
+        let Some(contract) = contracts
+            .iter()
+            .find(|contract| contract.identity == requirement.identity)
+        else {
+            continue;
+        };
         for permission in &mut requirement.permissions {
             if let Some(defined) = contract.permissions.get(&permission.name) {
                 permission.instance_id = instance_id(&defined.instance_keys, &permission.params);
@@ -226,7 +300,11 @@ fn find_candidates(
 ) -> Result<RequirementChoice, Problem> {
     let contract = &required.identity;
     let implements = |replica: &&LoadedReplica| replica.record.implementations.contains(contract);
-    let candidates: Vec<ReplicaId> = replicas.values().filter(implements).map(|replica| replica.record.id).collect();
+    let candidates: Vec<ReplicaId> = replicas
+        .values()
+        .filter(implements)
+        .map(|replica| replica.record.id)
+        .collect();
     if candidates.is_empty() && !required.optional {
         return Err(invalid(format!(
             "requirement {key:?}: no replica implements {contract}; load one that does first"

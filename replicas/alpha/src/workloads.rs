@@ -13,7 +13,13 @@ use crate::state::{LoadedReplica, State};
 use crate::status::{Observed, version_status};
 
 /// The collections that Alpha writes.
-const KINDS: [Kind; 5] = [Kind::Deployment, Kind::Job, Kind::Secret, Kind::Service, Kind::Ingress];
+const KINDS: [Kind; 5] = [
+    Kind::Deployment,
+    Kind::Job,
+    Kind::Secret,
+    Kind::Service,
+    Kind::Ingress,
+];
 
 /// The sentinel's collections, as far as Alpha writes them.
 #[derive(Clone, Debug)]
@@ -91,7 +97,9 @@ impl Sentinel {
                     error_message: None,
                 };
                 // Made under an id that follows from its name: after a crash in between it is found again.
-                let made = node.upsert_unique(&owner, format!("object/{kind}/{name}"), object).await?;
+                let made = node
+                    .upsert_unique(&owner, format!("object/{kind}/{name}"), object)
+                    .await?;
                 collection.insert(name, &made.reference())?;
             }
         }
@@ -113,11 +121,20 @@ pub async fn reconcile(
     remove_unloaded(state, sentinel, replicas).await
 }
 
-async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedReplica) -> Result<(), BoxError> {
+async fn reconcile_replica(
+    state: &State,
+    sentinel: &Sentinel,
+    replica: &LoadedReplica,
+) -> Result<(), BoxError> {
     let record = &replica.record;
     let settings = state.settings()?;
-    let Some(current) = replica.current() else { return Ok(()) };
-    let agent_secret = state.secrets.get(record.id.to_string())?.ok_or("the replica's account has no secret")?;
+    let Some(current) = replica.current() else {
+        return Ok(());
+    };
+    let agent_secret = state
+        .secrets
+        .get(record.id.to_string())?
+        .ok_or("the replica's account has no secret")?;
     put(sentinel, secret(record, &agent_secret)).await?;
     let has_endpoints = serves_methods(state, current).await?;
     for object in endpoints(record) {
@@ -133,12 +150,22 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
         let observed = sentinel.observe(kind, &workload_name(&record.name, id)).await?;
         versions.push(VersionState { id, observed });
     }
-    let wanted = wanted(&record.info, replica.management.enabled, record.current_version, &versions);
+    let wanted = wanted(
+        &record.info,
+        replica.management.enabled,
+        record.current_version,
+        &versions,
+    );
     for VersionState { id, observed } in &versions {
         let (handle, version) = &replica.versions[id];
         let name = workload_name(&record.name, *id);
         let serves = serves_methods(state, version).await?;
-        let put_at = |scale| put(sentinel, workload(record, version, &replica.management, &settings, serves, scale));
+        let put_at = |scale| {
+            put(
+                sentinel,
+                workload(record, version, &replica.management, &settings, serves, scale),
+            )
+        };
         match (kind, wanted.contains(id)) {
             (Kind::Job, false) => sentinel.wish(kind, &name, None).await?,
             (_, true) => put_at(1).await?,
@@ -148,9 +175,12 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
         }
         let is_current = *id == record.current_version;
         let status = version_status(observed, wanted.contains(id), is_current, version.status);
-        let problem = matches!(status, VersionStatus::Error | VersionStatus::Degraded | VersionStatus::Starting)
-            .then(|| observed.problem.clone())
-            .flatten();
+        let problem = matches!(
+            status,
+            VersionStatus::Error | VersionStatus::Degraded | VersionStatus::Starting
+        )
+        .then(|| observed.problem.clone())
+        .flatten();
         if status != version.status || problem != version.error_message {
             handle.update(|version| {
                 version.status = status;
@@ -164,7 +194,10 @@ async fn reconcile_replica(state: &State, sentinel: &Sentinel, replica: &LoadedR
 /// Whether the version answers calls, and so needs a port, a Service and an Ingress.
 async fn serves_methods(state: &State, version: &ReplicaVersion) -> Result<bool, BoxError> {
     for implementation in version.manifest.implementations.values() {
-        let contract = state.contract(&implementation.identity).await?.ok_or("an implemented contract is not known")?;
+        let contract = state
+            .contract(&implementation.identity)
+            .await?
+            .ok_or("an implemented contract is not known")?;
         if !contract.get()?.manifest.methods.is_empty() {
             return Ok(true);
         }
@@ -173,7 +206,9 @@ async fn serves_methods(state: &State, version: &ReplicaVersion) -> Result<bool,
 }
 
 async fn put(sentinel: &Sentinel, object: Object) -> Result<(), BoxError> {
-    sentinel.wish(object.kind, &object.name, Some(object.manifest)).await
+    sentinel
+        .wish(object.kind, &object.name, Some(object.manifest))
+        .await
 }
 
 /// Wishes away what belongs to replicas that have been unloaded, unless another replica has taken the name.
@@ -182,7 +217,10 @@ async fn remove_unloaded(
     sentinel: &Sentinel,
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
 ) -> Result<(), BoxError> {
-    let names: BTreeSet<&str> = replicas.values().map(|replica| replica.record.name.as_str()).collect();
+    let names: BTreeSet<&str> = replicas
+        .values()
+        .map(|replica| replica.record.name.as_str())
+        .collect();
     for (id, reference) in state.replicas.entries()? {
         if id.parse::<ReplicaId>().is_ok_and(|id| replicas.contains_key(&id)) {
             continue;

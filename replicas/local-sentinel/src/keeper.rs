@@ -182,6 +182,16 @@ macro_rules! kinds {
 }
 
 kinds!(
-    Deployment, StatefulSet, Job, Secret, ConfigMap, Service, Ingress, NetworkPolicy, PersistentVolumeClaim,
-    ServiceAccount, Role, RoleBinding
+    Deployment,
+    StatefulSet,
+    Job,
+    Secret,
+    ConfigMap,
+    Service,
+    Ingress,
+    NetworkPolicy,
+    PersistentVolumeClaim,
+    ServiceAccount,
+    Role,
+    RoleBinding
 );

@@ -28,8 +28,14 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Returns what the sentinel is called and provides.
 pub fn definition() -> ReplicaDefinition {
     ReplicaDefinition::new(IDENTITY, Info::long_running("local-sentinel").exclusive())
-        .en("Local Sentinel", "Runs the workloads of the cluster on this machine")
-        .ru("Локальный страж", "Выполняет рабочие нагрузки кластера на этой машине")
+        .en(
+            "Local Sentinel",
+            "Runs the workloads of the cluster on this machine",
+        )
+        .ru(
+            "Локальный страж",
+            "Выполняет рабочие нагрузки кластера на этой машине",
+        )
         .implements::<KubernetesSentinelContract>("sentinel")
 }
 
@@ -37,7 +43,10 @@ pub fn definition() -> ReplicaDefinition {
 pub async fn run(replica: Replica) -> RunResult {
     let socket = std::env::var_os(RUNTIME_SOCKET).map(PathBuf::from);
     let socket = socket.ok_or_else(|| format!("the environment variable {RUNTIME_SOCKET} is not set"))?;
-    let data = replica.implementation::<KubernetesSentinelContract>()?.data().clone();
+    let data = replica
+        .implementation::<KubernetesSentinelContract>()?
+        .data()
+        .clone();
     let working = keep(data, RuntimeClient::new(socket));
     replica.shutdown_token().run_until_cancelled(working).await;
     Ok(())

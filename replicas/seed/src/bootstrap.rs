@@ -8,9 +8,12 @@ use std::time::Duration;
 use alpha::{ClusterSettings, ServerAccounts, Setup, SystemReplica};
 use alpha_v1::AlphaContract;
 use jazz::{AccountId, Credentials};
-use kubernetes_sentinel_v1::{KubernetesSentinelContract, Kind as ManagedKind, ManagedObject, ObjectStatus, SentinelData};
+use kubernetes_sentinel_v1::{
+    Kind as ManagedKind, KubernetesSentinelContract, ManagedObject, ObjectStatus, SentinelData,
+};
 use local_sentinel::Keeper;
 use reside::config::NetworkConfig;
+use reside::locks::{Locks, MemoryLocks};
 use reside::prelude::*;
 use reside::rpc::HttpTransport;
 use reside::{Clock, Launch};
@@ -66,13 +69,18 @@ pub async fn bootstrap(config: Bootstrap) -> Result<Bootstrapped, BoxError> {
     make_control_blocks(&mut keys, &alpha_node).await?;
 
     let stop = CancellationToken::new();
-    let sentinel = launch(&config, &keys.sentinel, &sentinel_node, &keys.sentinel_control_block, &stop)?
+    let sentinel = launch(&config, &sentinel_node, &keys.sentinel_control_block, &stop)?
         .start(&local_sentinel::definition())
         .await?;
-    let alpha =
-        launch(&config, &keys.alpha, &alpha_node, &keys.alpha_control_block, &stop)?.start(&alpha::definition()).await?;
+    let alpha = launch(&config, &alpha_node, &keys.alpha_control_block, &stop)?
+        .start(&alpha::definition())
+        .await?;
 
-    let sentinel_data = sentinel.replica().implementation::<KubernetesSentinelContract>()?.data().clone();
+    let sentinel_data = sentinel
+        .replica()
+        .implementation::<KubernetesSentinelContract>()?
+        .data()
+        .clone();
     load_system(&config, &keys, alpha.replica()).await?;
     register_sync_server(&config, &sentinel_data).await?;
     for node in [&alpha_node, &sentinel_node] {
@@ -82,14 +90,22 @@ pub async fn bootstrap(config: Bootstrap) -> Result<Bootstrapped, BoxError> {
     alpha.run(async { Ok(()) }).await?;
     alpha_node.shutdown().await;
 
-    Keeper::open(&sentinel_data, config.runtime.clone()).await?.apply_wishes().await?;
+    Keeper::open(&sentinel_data, config.runtime.clone())
+        .await?
+        .apply_wishes()
+        .await?;
     sentinel.run(async { Ok(()) }).await?;
     sentinel_node.shutdown().await;
-    Ok(Bootstrapped { alpha: keys.alpha.account_id.clone(), claim_token: keys.claim_token.clone() })
+    Ok(Bootstrapped {
+        alpha: keys.alpha.account_id.clone(),
+        claim_token: keys.claim_token.clone(),
+    })
 }
 
 async fn connect(config: &Bootstrap, credentials: &Credentials, name: &str) -> Result<Node, BoxError> {
-    let connecting = Node::builder().sync_server(&config.sync_server_url).account_or_create(credentials.clone(), name);
+    let connecting = Node::builder()
+        .sync_server(&config.sync_server_url)
+        .account_or_create(credentials.clone(), name);
     let node = connecting.connect().await?;
     node.wait_for_sync(SYNC_TIMEOUT).await?;
     Ok(node)
@@ -119,7 +135,6 @@ async fn make_control_blocks(keys: &mut Keys, alpha: &Node) -> Result<(), BoxErr
 
 fn launch(
     config: &Bootstrap,
-    credentials: &Credentials,
     node: &Node,
     block: &Option<Ref<ControlBlock>>,
     stop: &CancellationToken,
@@ -127,7 +142,6 @@ fn launch(
     let block = block.as_ref().ok_or("the control block was not made")?;
     Ok(Launch {
         node: node.clone(),
-        credentials: credentials.clone(),
         control_block: block.id().clone(),
         network: NetworkConfig {
             internal_endpoint: Some(config.endpoint.clone()),
@@ -136,6 +150,7 @@ fn launch(
         },
         transport: Arc::new(HttpTransport::default()),
         clock: Clock::System,
+        locks: Locks::new(MemoryLocks::default()),
         shutdown: stop.clone(),
     })
 }
@@ -149,18 +164,31 @@ async fn load_system(config: &Bootstrap, keys: &Keys, alpha: &Replica) -> Result
         image_store: Some(config.image_store.display().to_string()),
     };
     let images = Arc::new(Store::open(&config.image_store)?);
-    let accounts = Arc::new(ServerAccounts { sync_server_url: config.sync_server_url.clone() });
+    let accounts = Arc::new(ServerAccounts {
+        sync_server_url: config.sync_server_url.clone(),
+    });
     let setup = Setup::open(alpha, settings, images, accounts).await?;
     setup.register::<KubernetesSentinelContract>().await?;
     setup.register::<AlphaContract>().await?;
     setup.set_claim_token(&keys.claim_token)?;
-    let system = |id, image: &String, credentials: &Credentials, control_block: &Option<Ref<ControlBlock>>| {
-        let (image, secret) = (image.clone(), credentials.agent_secret.clone());
-        SystemReplica { id, image, secret, control_block: control_block.clone() }
-    };
+    let system =
+        |id, image: &String, credentials: &Credentials, control_block: &Option<Ref<ControlBlock>>| {
+            let (image, secret) = (image.clone(), credentials.agent_secret.clone());
+            SystemReplica {
+                id,
+                image,
+                secret,
+                control_block: control_block.clone(),
+            }
+        };
     setup
         .load(&[
-            system(2, &config.sentinel_image, &keys.sentinel, &keys.sentinel_control_block),
+            system(
+                2,
+                &config.sentinel_image,
+                &keys.sentinel,
+                &keys.sentinel_control_block,
+            ),
             system(1, &config.alpha_image, &keys.alpha, &keys.alpha_control_block),
             system(0, &config.seed_image, &keys.seed, &None),
         ])
@@ -181,7 +209,9 @@ async fn register_sync_server(config: &Bootstrap, sentinel: &Co<SentinelData>) -
     };
     let data = sentinel.get()?;
     for (kind, manifest) in sync_server_objects(&server) {
-        let kind = ManagedKind::ALL.into_iter().find(|managed| managed.to_string() == kind.to_string());
+        let kind = ManagedKind::ALL
+            .into_iter()
+            .find(|managed| managed.to_string() == kind.to_string());
         let kind = kind.ok_or("the sentinel does not manage what the sync server needs")?;
         let collection = sentinel.node().load(data.collection(kind)).await?;
         let object = ManagedObject {
@@ -192,7 +222,10 @@ async fn register_sync_server(config: &Bootstrap, sentinel: &Co<SentinelData>) -
             error_message: None,
         };
         let unique = format!("object/{kind}/{SYNC_SERVER}");
-        let made = sentinel.node().upsert_unique(&collection.owner(), unique, object).await?;
+        let made = sentinel
+            .node()
+            .upsert_unique(&collection.owner(), unique, object)
+            .await?;
         collection.insert(SYNC_SERVER, &made.reference())?;
     }
     Ok(())

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use jazz::{AgentSecret, Credentials, Ref, SecretSeed};
 use jazz::driver::OsEntropy;
+use jazz::{AgentSecret, Credentials, Ref, SecretSeed};
 use reside::ControlBlock;
 use reside::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -88,7 +88,8 @@ impl Keys {
         };
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(&serde_json::to_vec(&stored)?)?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
@@ -99,5 +100,9 @@ impl Keys {
 fn random_token() -> String {
     // A key id is random and can be typed.
     let seed = SecretSeed::random(&mut OsEntropy);
-    seed.bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    seed.bytes()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

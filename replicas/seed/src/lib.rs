@@ -12,7 +12,7 @@ use alpha_v1::AlphaContract;
 use reside::prelude::*;
 
 pub use bootstrap::{Bootstrap, Bootstrapped, bootstrap};
-pub use sync_server::{SyncServer, sync_server_objects};
+pub use sync_server::{NAME as SYNC_SERVER, SyncServer, sync_server_objects};
 
 /// Identity of the image.
 pub const IDENTITY: &str = "ghcr.io/exeteres/reside/replicas/seed";
@@ -29,6 +29,9 @@ pub fn definition() -> ReplicaDefinition {
 pub async fn run(replica: Replica) -> RunResult {
     let alpha = replica.requirement::<AlphaContract>("alpha")?;
     let data = alpha.data().await?.get()?;
-    tracing::info!(claimed = data.super_admin_account.is_some(), "the cluster is there");
+    tracing::info!(
+        claimed = data.super_admin_account.is_some(),
+        "the cluster is there"
+    );
     Ok(())
 }

@@ -64,5 +64,9 @@ pub fn sync_server_objects(server: &SyncServer<'_>) -> [(Kind, Value); 3] {
             "backend": { "service": { "name": NAME, "port": { "number": 80 } } },
         }] } }] },
     });
-    [(Kind::StatefulSet, stateful_set), (Kind::Service, service), (Kind::Ingress, ingress)]
+    [
+        (Kind::StatefulSet, stateful_set),
+        (Kind::Service, service),
+        (Kind::Ingress, ingress),
+    ]
 }
