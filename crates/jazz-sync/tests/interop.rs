@@ -36,11 +36,8 @@ fn interop_folder() -> Option<PathBuf> {
     if folder.join("node_modules/jazz-tools").exists() {
         return Some(folder);
     }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "run `npm ci --legacy-peer-deps` in interop/"
-    );
-    eprintln!("skipped: run `npm ci --legacy-peer-deps` in interop/ to test against jazz-tools");
+    assert!(std::env::var_os("CI").is_none(), "run `npm ci` in interop/");
+    eprintln!("skipped: run `npm ci` in interop/ to test against jazz-tools");
     None
 }
 
