@@ -1,0 +1,140 @@
+//! What `permission grant` and `permission revoke` have in common.
+
+use alpha_v1::{ChangePermission, PermissionChange};
+use clap::Args;
+use jazz::AccountId;
+use reside::Identity;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::selector::ReplicaSelector;
+use super::session::Session;
+use super::target;
+use crate::cli::App;
+use crate::config::Config;
+use crate::error::CommandError;
+use crate::json;
+use crate::ui::{Drawing, STRONG, View};
+
+/// A permission and whose it is or will be.
+#[derive(Args, Debug)]
+pub struct PermissionArgs {
+    /// Contract that defines the permission
+    #[arg(value_name = "CONTRACT")]
+    contract: Identity,
+
+    /// Permission, as `reside contract info` names it
+    permission: String,
+
+    /// Account: one of yours by name, or any by its id
+    #[arg(long, value_name = "ACCOUNT")]
+    account: String,
+
+    /// Params of the permission as a JSON object
+    #[arg(long, value_name = "JSON")]
+    params: Option<String>,
+
+    /// Only at this replica instead of all that implement the contract (can be repeated)
+    #[arg(long = "replica", value_name = "REPLICA")]
+    replicas: Vec<ReplicaSelector>,
+}
+
+/// What became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changed {
+    account_id: String,
+    contract: String,
+    permission: String,
+    params: Option<Value>,
+    replicas: Vec<String>,
+    applied: bool,
+    #[serde(skip)]
+    done: &'static str,
+}
+
+impl View for Changed {
+    fn draw(&self) -> Drawing {
+        let note = if self.applied {
+            ""
+        } else {
+            "; not carried out yet, it will be when the replica runs"
+        };
+        Drawing::Text(format!(
+            "{} {STRONG}{}{STRONG:#} at {}{note}",
+            self.done,
+            self.permission,
+            self.replicas.join(", ")
+        ))
+    }
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug)]
+pub enum Change {
+    /// Give it.
+    Grant,
+    /// Take it away.
+    Revoke,
+}
+
+/// Changes a permission.
+pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), CommandError> {
+    let params = args
+        .params
+        .as_deref()
+        .map(|text| json::object("the params", text))
+        .transpose()?
+        .map(Value::Object);
+    let account = account_id(&Config::load(&app.paths)?, &args.account)?;
+    app.block_on(async {
+        let session = Session::open(app).await?;
+        let replica_ids = replica_ids(&session, &args.replicas).await?;
+        let request = ChangePermission {
+            account_id: account.to_string(),
+            contract: args.contract.to_string(),
+            permission: args.permission.clone(),
+            params: params.clone(),
+            replica_ids,
+        };
+        let alpha = session.alpha();
+        let (done, changed) = match change {
+            Change::Grant => ("Granted", alpha.grant_permission(request).await),
+            Change::Revoke => ("Revoked", alpha.revoke_permission(request).await),
+        };
+        let PermissionChange { replica_ids, applied } = changed.map_err(session.alpha_refused())?;
+        let replicas =
+            futures::future::join_all(replica_ids.iter().map(|id| session.replica_name(*id))).await;
+        app.ui.show(&Changed {
+            account_id: account.to_string(),
+            contract: args.contract.to_string(),
+            permission: args.permission,
+            params,
+            replicas,
+            applied,
+            done,
+        })
+    })
+}
+
+async fn replica_ids(
+    session: &Session,
+    replicas: &[ReplicaSelector],
+) -> Result<Option<Vec<u32>>, CommandError> {
+    let mut ids = Vec::with_capacity(replicas.len());
+    for replica in replicas {
+        ids.push(session.replica(replica).await?.id);
+    }
+    Ok(if ids.is_empty() { None } else { Some(ids) })
+}
+
+/// Finds the id of an account that was given by its name or by its id.
+pub fn account_id(config: &Config, text: &str) -> Result<AccountId, CommandError> {
+    if let Some(account) = config.account(text) {
+        return Ok(account.account_id.clone());
+    }
+    text.parse().map_err(|_| {
+        target::unknown_account(config, text)
+            .help("name one of your accounts, or give the id of any: `co_z…`")
+    })
+}

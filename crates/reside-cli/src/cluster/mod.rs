@@ -1,0 +1,11 @@
+//! What commands share about clusters: which one is meant, talking to it, and running one on this machine.
+
+pub mod explain;
+pub mod grants;
+pub mod local;
+pub mod records;
+pub mod rollout;
+pub mod selector;
+pub mod session;
+pub mod signals;
+pub mod target;

@@ -1,0 +1,143 @@
+//! From a load request to a running replica, as the person who asked for it sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use alpha_v1::{
+    ApproveLoadRequest, ApprovedLoadRequest, LoadRequest, LoadRequestStatus, ReadReplicas, ReplicaId,
+    ReplicaVersion, VersionStatus,
+};
+use jazz::Co;
+use tokio::time::timeout;
+
+use super::selector::{Choice, ReplicaSelector};
+use super::session::Session;
+use crate::cli::App;
+use crate::error::CommandError;
+use crate::ui::Progress;
+
+/// Fetching and checking an image.
+const VALIDATION_TIME: Duration = Duration::from_secs(120);
+/// From an approval to a process that is ready.
+const START_TIME: Duration = Duration::from_secs(120);
+
+impl Session {
+    /// Waits until a load request has been checked. One that is invalid is an error.
+    pub async fn validated(&self, request: &Co<LoadRequest>) -> Result<LoadRequest, CommandError> {
+        let mut changes = request.subscribe();
+        let checked = changes.wait_for(|request| request.status != LoadRequestStatus::Validating);
+        let id = request.get().map(|request| request.id).unwrap_or_default();
+        let request = match timeout(VALIDATION_TIME, checked).await {
+            Ok(Some(request)) => request.map_err(|why| {
+                CommandError::failed(format!("cannot read the load request {id}")).because(why)
+            })?,
+            Ok(None) | Err(_) => {
+                return Err(CommandError::failed(format!(
+                    "Alpha has not finished checking the load request {id}"
+                ))
+                .help(format!("look again with `reside load-request show {id}`")));
+            }
+        };
+        if request.status == LoadRequestStatus::Invalid {
+            let why = request
+                .error_message
+                .unwrap_or_else(|| "no reason was given".to_owned());
+            return Err(CommandError::failed(format!("cannot load {}", request.image)).because(why));
+        }
+        Ok(request)
+    }
+
+    /// Approves a load request.
+    pub async fn approve(&self, id: u32, choices: &[Choice]) -> Result<ApprovedLoadRequest, CommandError> {
+        let mut requirement_replica_ids: BTreeMap<String, Vec<ReplicaId>> = BTreeMap::new();
+        for choice in choices {
+            let replica = match &choice.replica {
+                ReplicaSelector::Id(id) => *id,
+                name @ ReplicaSelector::Name(_) => self.replica(name).await?.id,
+            };
+            requirement_replica_ids
+                .entry(choice.key.clone())
+                .or_default()
+                .push(replica);
+        }
+        let request = ApproveLoadRequest {
+            load_request_id: id,
+            requirement_replica_ids,
+        };
+        self.alpha()
+            .approve_load_request(request)
+            .await
+            .map_err(self.alpha_refused())
+    }
+
+    /// Waits until a version runs or has completed. That it can't is an error.
+    pub async fn started(
+        &self,
+        app: &App,
+        replica: ReplicaId,
+        version: u32,
+    ) -> Result<(String, VersionStatus), CommandError> {
+        let record = self.replica(&ReplicaSelector::Id(replica)).await?;
+        let name = record.name.clone();
+        let progress = app.ui.progress(format!("{name}: starting"));
+        let version = self.version(&record, version).await;
+        let version = version.map_err(|error| self.cannot_load::<ReadReplicas>(error, "the versions"))?;
+        match timeout(START_TIME, settled(&version, &name, &progress)).await {
+            Ok(status) => status.map(|status| (name, status)),
+            Err(_) => Err(CommandError::failed(format!(
+                "`{name}` is not ready after {} seconds",
+                START_TIME.as_secs()
+            ))
+            .help(format!(
+                "it may still come; look with `reside replica info {name}`"
+            ))),
+        }
+    }
+}
+
+async fn settled(
+    version: &Co<ReplicaVersion>,
+    name: &str,
+    progress: &Progress,
+) -> Result<VersionStatus, CommandError> {
+    let mut changes = version.subscribe();
+    let mut last = None;
+    while let Some(change) = changes.next().await {
+        let version = change
+            .map_err(|why| CommandError::failed(format!("cannot read the state of `{name}`")).because(why))?;
+        if last.replace(version.status) != Some(version.status) {
+            progress.now(format!("{name}: {}", status_text(version.status)));
+        }
+        match version.status {
+            VersionStatus::Running | VersionStatus::Completed => return Ok(version.status),
+            VersionStatus::Degraded | VersionStatus::Error => {
+                let why = version
+                    .error_message
+                    .unwrap_or_else(|| "its process ended or does not get ready".to_owned());
+                return Err(CommandError::failed(format!(
+                    "`{name}` does not run: {}",
+                    status_text(version.status)
+                ))
+                .because(why)
+                .help(format!("its log says more: `reside replica logs {name}`")));
+            }
+            _ => {}
+        }
+    }
+    Err(CommandError::failed("the connection to the cluster has ended"))
+}
+
+/// A status as it is shown.
+pub fn status_text(status: VersionStatus) -> &'static str {
+    match status {
+        VersionStatus::Unknown => "unknown",
+        VersionStatus::Starting => "starting",
+        VersionStatus::Running => "running",
+        VersionStatus::Degraded => "degraded",
+        VersionStatus::RunningOutdated => "running-outdated",
+        VersionStatus::Completed => "completed",
+        VersionStatus::Stopping => "stopping",
+        VersionStatus::Stopped => "stopped",
+        VersionStatus::Error => "error",
+    }
+}

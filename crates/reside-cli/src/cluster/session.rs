@@ -1,0 +1,240 @@
+//! Acting in a cluster: logged in as an account, with Alpha at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alpha_v1::{AlphaClient, AlphaContract, AlphaData, ReplicaRecord};
+use jazz::{AccountId, Co, CoValue, ConnectError, Node, Ref};
+use reside::config::AccessContext;
+use reside::rpc::{HttpTransport, RpcClient};
+use reside::{CallError, Clock, Connector, Contract, Identity, NodeDirectory, Permission};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::explain;
+use super::selector::ReplicaSelector;
+use super::target::Target;
+use crate::cli::App;
+use crate::config::Cluster;
+use crate::error::CommandError;
+use crate::secrets;
+
+/// A cluster that doesn't accept a connection by then is not there.
+const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// How long anything may take to load.
+const LOAD_TIME: Duration = Duration::from_secs(15);
+/// How long writes may take to arrive.
+const SYNC_TIME: Duration = Duration::from_secs(15);
+
+/// A connection to a cluster. Ends when it is dropped.
+pub struct Session {
+    target: Target,
+    node: Node,
+    connector: Connector,
+    data: Co<AlphaData>,
+}
+
+impl Session {
+    /// Connects to the cluster that the options mean, as the account that they mean.
+    pub async fn open(app: &App) -> Result<Self, CommandError> {
+        let target = Target::resolve(app)?;
+        Self::open_target(app, target).await
+    }
+
+    /// Connects to a cluster as an account. A cluster that doesn't know the account yet learns of it.
+    pub async fn open_target(app: &App, target: Target) -> Result<Self, CommandError> {
+        let Target { cluster, account } = &target;
+        reach(cluster).await?;
+        let credentials = secrets::decrypt(&app.ui, &app.paths, account)?;
+        let (own, secret) = (credentials.account_id.clone(), credentials.agent_secret.clone());
+        let node = Node::builder()
+            .sync_server(sync_url(&cluster.endpoint))
+            .account_or_create(credentials, account.name.as_str())
+            .load_timeout(LOAD_TIME)
+            .connect()
+            .await
+            .map_err(|error| cannot_connect(cluster, error))?;
+        let directory = Arc::new(NodeDirectory::new(node.clone()));
+        let rpc = RpcClient::new(own, secret, directory, Arc::new(HttpTransport::default()));
+        let connector = Connector::new(node.clone(), rpc, AccessContext::External, Clock::System);
+        let alpha = connector.provider::<AlphaContract>(cluster.alpha_replica_id.clone());
+        let data = alpha.data().await.map_err(|why| {
+            CommandError::failed(format!("cannot find Alpha in the cluster `{}`", cluster.name))
+                .because(why)
+                .help(format!(
+                    "`reside cluster info {}` tells how the cluster is doing",
+                    cluster.name
+                ))
+        })?;
+        let session = Self {
+            node,
+            connector,
+            data,
+            target,
+        };
+        session.sync().await?;
+        Ok(session)
+    }
+
+    /// The cluster and the account.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The name of the account.
+    pub fn account(&self) -> &str {
+        self.target.account.name.as_str()
+    }
+
+    /// The node that is logged in.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What Alpha publishes.
+    pub fn data(&self) -> &Co<AlphaData> {
+        &self.data
+    }
+
+    /// What Alpha publishes, as it is now.
+    pub fn alpha_data(&self) -> Result<AlphaData, CommandError> {
+        self.data
+            .get()
+            .map_err(|why| CommandError::failed("cannot read what Alpha publishes").because(why))
+    }
+
+    /// Calls Alpha.
+    pub fn alpha(&self) -> AlphaClient {
+        self.connector
+            .provider::<AlphaContract>(self.target.cluster.alpha_replica_id.clone())
+            .client()
+    }
+
+    /// Explains why Alpha did not do something.
+    pub fn alpha_refused(&self) -> impl FnOnce(CallError) -> CommandError {
+        |error| explain::call(error, "alpha", self.account())
+    }
+
+    /// Loads something that a permission of Alpha opens.
+    pub async fn load<P, T>(&self, what: &str, reference: &Ref<T>) -> Result<Co<T>, CommandError>
+    where
+        P: Permission<Contract = AlphaContract>,
+        T: CoValue,
+    {
+        self.node
+            .load(reference)
+            .await
+            .map_err(|error| self.cannot_load::<P>(error, what))
+    }
+
+    /// Explains why something that a permission of Alpha opens can't be read.
+    pub fn cannot_load<P>(&self, error: jazz::LoadError, what: &str) -> CommandError
+    where
+        P: Permission<Contract = AlphaContract>,
+    {
+        explain::load(error, what, &AlphaContract::identity(), P::NAME, self.account())
+    }
+
+    /// Finds a replica that hasn't been unloaded.
+    pub async fn replica(&self, selector: &ReplicaSelector) -> Result<ReplicaRecord, CommandError> {
+        let found = match selector {
+            ReplicaSelector::Id(id) => alpha_v1::replica_by_id(&self.data, *id).await,
+            ReplicaSelector::Name(name) => alpha_v1::replica_by_name(&self.data, name).await,
+        };
+        let found = match found {
+            Ok(Some(replica)) => Some(replica.get().map_err(|why| {
+                CommandError::failed(format!("cannot read the record of the replica `{selector}`"))
+                    .because(why)
+            })?),
+            Ok(None) => None,
+            Err(error) => return Err(self.cannot_load::<alpha_v1::ReadReplicas>(error, "the replicas")),
+        };
+        found
+            .filter(|replica| replica.unloaded_at.is_none())
+            .ok_or_else(|| {
+                CommandError::failed(format!("there is no replica `{selector}`"))
+                    .help("`reside replica list` shows those that are loaded")
+            })
+    }
+
+    /// Calls a method by names.
+    pub async fn call(
+        &self,
+        name: &str,
+        account: &AccountId,
+        contract: &Identity,
+        method: &str,
+        request: &Value,
+    ) -> Result<Value, CommandError> {
+        let called = self.connector.call(account, contract, method, request).await;
+        called.map_err(|error| explain::call(error, name, self.account()))
+    }
+
+    /// Waits until the cluster has everything that was written here.
+    pub async fn sync(&self) -> Result<(), CommandError> {
+        self.node.wait_for_sync(SYNC_TIME).await.map_err(|why| {
+            CommandError::failed("the cluster has not confirmed the change")
+                .because(why)
+                .help("try again")
+        })
+    }
+}
+
+/// The address of the sync server behind an endpoint.
+fn sync_url(endpoint: &str) -> String {
+    let url = match endpoint.strip_prefix("https://") {
+        Some(rest) => format!("wss://{rest}"),
+        None => format!("ws://{}", endpoint.trim_start_matches("http://")),
+    };
+    format!("{}/", url.trim_end_matches('/'))
+}
+
+/// Finds out at once whether anybody is there, instead of waiting for data in vain.
+async fn reach(cluster: &Cluster) -> Result<(), CommandError> {
+    let unreachable = |why: String| {
+        CommandError::failed(format!(
+            "the cluster `{}` does not answer at {}",
+            cluster.name, cluster.endpoint
+        ))
+        .because(why)
+        .help(format!("start it with `reside up {} --detach`", cluster.name))
+    };
+    let uri: http::Uri = cluster.endpoint.parse().map_err(|why| {
+        CommandError::failed(format!("`{}` is not the endpoint of a cluster", cluster.endpoint)).because(why)
+    })?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") {
+        443
+    } else {
+        80
+    });
+    match timeout(CONNECT_TIME, TcpStream::connect((host, port))).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => Err(unreachable(format!(
+            "no connection within {} seconds",
+            CONNECT_TIME.as_secs()
+        ))),
+    }
+}
+
+fn cannot_connect(cluster: &Cluster, error: ConnectError) -> CommandError {
+    CommandError::failed(format!("cannot log into the cluster `{}`", cluster.name))
+        .because(error)
+        .help(format!(
+            "`reside cluster info {}` tells how the cluster is doing",
+            cluster.name
+        ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sync_url;
+
+    #[test]
+    fn the_sync_server_is_behind_the_endpoint() {
+        assert_eq!(sync_url("http://127.0.0.1:80"), "ws://127.0.0.1:80/");
+        assert_eq!(sync_url("https://reside.example/"), "wss://reside.example/");
+    }
+}

@@ -1,0 +1,56 @@
+//! `reside replica unload`
+
+use alpha_v1::UnloadReplica;
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::App;
+use crate::cluster::selector::ReplicaSelector;
+use crate::cluster::session::Session;
+use crate::error::CommandError;
+use crate::ui::{Drawing, STRONG, View};
+
+/// Unload a replica: its process, its permissions and its objects go
+///
+/// Its number is never used again; loading the image again adds a new replica.
+#[derive(Args, Debug)]
+pub struct UnloadArgs {
+    /// Replica, by name or number
+    replica: ReplicaSelector,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Unloaded {
+    id: u32,
+    name: String,
+}
+
+impl View for Unloaded {
+    fn draw(&self) -> Drawing {
+        Drawing::Text(format!(
+            "Unloaded {STRONG}{}{STRONG:#} (replica {})",
+            self.name, self.id
+        ))
+    }
+}
+
+/// Runs the command.
+pub fn run(app: &App, args: UnloadArgs) -> Result<(), CommandError> {
+    app.block_on(async {
+        let session = Session::open(app).await?;
+        let record = session.replica(&args.replica).await?;
+        let request = UnloadReplica {
+            replica_id: record.id,
+        };
+        session
+            .alpha()
+            .unload_replica(request)
+            .await
+            .map_err(session.alpha_refused())?;
+        app.ui.show(&Unloaded {
+            id: record.id,
+            name: record.name,
+        })
+    })
+}
