@@ -1,10 +1,11 @@
-//! Measures typed writes: 5,000 maps of 8 fields with 5 updates each, one by one and in transactions of 100.
+//! Measures typed writes, 5,000 maps of 8 fields with 5 updates each, one by one and in transactions of 100, and how
+//! long another node of the account takes to load all of them from the server.
 //!
 //! `cargo run --release -p jazz --example ingest`
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use jazz::{CoMap, Node, WriteError};
+use jazz::{CoMap, LocalServer, Node, WriteError};
 
 const MAPS: u32 = 5_000;
 const UPDATES: u32 = 5;
@@ -36,11 +37,18 @@ fn reading(number: u32) -> Reading {
 
 #[tokio::main]
 async fn main() -> Result<(), jazz::Error> {
-    let node = Node::builder().create_account("Bench").connect().await?;
+    let server = LocalServer::new();
+    let node = Node::builder()
+        .local_server(&server)
+        .create_account("Bench")
+        .connect()
+        .await?;
     let group = node.create_group()?;
+    let mut references = Vec::new();
     measure("one by one", || {
         for number in 0..MAPS {
             let map = node.create(&group, reading(number))?;
+            references.push(map.reference());
             for _ in 0..UPDATES {
                 map.update(|reading| reading.count += 1)?;
             }
@@ -63,18 +71,36 @@ async fn main() -> Result<(), jazz::Error> {
         }
         Ok(())
     })?;
+    let list = node.create_list(&group, references)?;
+    let start = Instant::now();
+    node.wait_for_sync(Duration::from_secs(600)).await?;
+    report("synced after", start, 1);
+
+    let reader = Node::builder()
+        .local_server(&server)
+        .account(node.credentials().clone())
+        .connect()
+        .await?;
+    let start = Instant::now();
+    let loaded = reader.load_deep(&list.reference(), 1).await?.complete()?;
+    let mut total = 0;
+    for reference in loaded.items()? {
+        total += reader.loaded(&reference)?.get()?.count;
+    }
+    assert_eq!(total, MAPS * UPDATES, "everything arrived");
+    report("loaded and read", start, MAPS);
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the program")]
+fn report(name: &str, start: Instant, count: u32) {
+    let took = start.elapsed();
+    println!("{name}: {count} in {took:.2?}, {:.1?} each", took / count);
+}
+
 fn measure(name: &str, run: impl FnOnce() -> Result<(), WriteError>) -> Result<(), WriteError> {
     let start = Instant::now();
     run()?;
-    let writes = MAPS * (1 + UPDATES);
-    let each = start.elapsed() / writes;
-    println!(
-        "{name}: {writes} writes in {:.2?}, {each:.1?} each",
-        start.elapsed()
-    );
+    report(name, start, MAPS * (1 + UPDATES));
     Ok(())
 }

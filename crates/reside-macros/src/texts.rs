@@ -30,7 +30,11 @@ impl Texts {
         };
         let title: LitStr = content.parse()?;
         content.parse::<Option<Token![,]>>()?;
-        let description = if content.is_empty() { LitStr::new("", title.span()) } else { content.parse()? };
+        let description = if content.is_empty() {
+            LitStr::new("", title.span())
+        } else {
+            content.parse()?
+        };
         content.parse::<Option<Token![,]>>()?;
         if !content.is_empty() {
             return Err(content.error("expected a title and a description"));

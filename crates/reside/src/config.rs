@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
 };
 
@@ -25,6 +26,8 @@ pub const EXTERNAL_ENDPOINT: &str = "RESIDE_EXTERNAL_ENDPOINT";
 pub const ACCESS_CONTEXT: &str = "RESIDE_ACCESS_CONTEXT";
 /// Comma-separated hosts of etcd, which keeps the locks.
 pub const ETCD_HOSTS: &str = "RESIDE_ETCD_HOSTS";
+/// Unix socket of the lock service of a single machine.
+pub const LOCK_SOCKET: &str = "RESIDE_LOCK_SOCKET";
 /// Address of the replica's HTTP server; all addresses of the machine if absent.
 pub const LISTEN_HOST: &str = "RESIDE_LISTEN_HOST";
 /// Port of the replica's HTTP server; 8080 if absent, any that is free if 0.
@@ -48,6 +51,10 @@ pub struct Config {
     pub network: NetworkConfig,
     /// Where its HTTP server listens.
     pub listen: SocketAddr,
+    /// Hosts of etcd, which keeps the locks of a cluster of machines.
+    pub etcd_hosts: Vec<String>,
+    /// Unix socket of the lock service of a single machine.
+    pub lock_socket: Option<PathBuf>,
 }
 
 /// How a replica is reached and reaches others.
@@ -59,8 +66,6 @@ pub struct NetworkConfig {
     pub external_endpoint: Option<String>,
     /// Which of a callee's endpoints to use.
     pub access_context: AccessContext,
-    /// Hosts of etcd, which keeps the locks.
-    pub etcd_hosts: Vec<String>,
 }
 
 /// Which of a callee's endpoints to use.
@@ -146,8 +151,9 @@ impl Config {
             internal_endpoint: vars.optional::<HttpUrl>(INTERNAL_ENDPOINT).map(|url| url.0),
             external_endpoint: vars.optional::<HttpUrl>(EXTERNAL_ENDPOINT).map(|url| url.0),
             access_context: vars.optional(ACCESS_CONTEXT).unwrap_or_default(),
-            etcd_hosts: vars.list(ETCD_HOSTS),
         };
+        let etcd_hosts = vars.list(ETCD_HOSTS);
+        let lock_socket = vars.get(LOCK_SOCKET).map(PathBuf::from);
         let listen_host = vars
             .optional(LISTEN_HOST)
             .unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -166,6 +172,8 @@ impl Config {
                     sync_server_url: url.0,
                     network,
                     listen: (listen_host, listen_port).into(),
+                    etcd_hosts,
+                    lock_socket,
                 })
             }
             _ => Err(ConfigError(vars.problems)),
@@ -287,7 +295,7 @@ mod tests {
         let config = read(&[]).expect("a valid environment");
         assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.network.access_context, AccessContext::Internal);
-        assert!(config.network.etcd_hosts.is_empty());
+        assert!(config.etcd_hosts.is_empty());
     }
 
     #[test]
@@ -299,6 +307,7 @@ mod tests {
             (ETCD_HOSTS, "a:1, b:2,"),
             (LISTEN_HOST, "127.0.0.1"),
             (LISTEN_PORT, "0"),
+            (LOCK_SOCKET, "/run/locks"),
         ])
         .expect("a valid environment");
         assert_eq!(
@@ -310,8 +319,12 @@ mod tests {
             Some("https://example.com")
         );
         assert_eq!(config.network.access_context, AccessContext::External);
-        assert_eq!(config.network.etcd_hosts, ["a:1", "b:2"]);
+        assert_eq!(config.etcd_hosts, ["a:1", "b:2"]);
         assert_eq!(config.listen.to_string(), "127.0.0.1:0");
+        assert_eq!(
+            config.lock_socket.as_deref(),
+            Some(std::path::Path::new("/run/locks"))
+        );
     }
 
     #[test]

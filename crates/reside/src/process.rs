@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     contract::{BoxError, Contract, RunResult},
     definition::ReplicaDefinition,
+    locks::{LocalLocks, Locks, MemoryLocks},
     logging::init_logging,
     replica::Replica,
     rpc::HttpTransport,
@@ -126,28 +127,28 @@ async fn start(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(Running, Option<HttpServer>), BoxError> {
-    let Config {
-        control_block,
-        credentials,
-        sync_server_url,
-        network,
-        listen,
-    } = config;
     let node = Node::builder()
-        .sync_server(&sync_server_url)
-        .account(credentials.clone())
+        .sync_server(&config.sync_server_url)
+        .account(config.credentials)
         .connect()
         .await?;
-    let transport = Arc::new(HttpTransport::default());
+    let locks = match config.lock_socket {
+        Some(socket) => Locks::new(LocalLocks::new(socket)),
+        None => {
+            info!("there is no lock service: locks hold within this process alone");
+            Locks::new(MemoryLocks::default())
+        }
+    };
     let launch = Launch {
         node,
-        credentials,
-        control_block,
-        network,
-        transport,
+        control_block: config.control_block,
+        network: config.network,
+        transport: Arc::new(HttpTransport::default()),
         clock: Clock::System,
+        locks,
         shutdown,
     };
+    let listen = config.listen;
     let running = launch.start(definition).await?;
     let http = if running.serves_methods() {
         Some(HttpServer::start(&running, listen).await?)

@@ -10,6 +10,7 @@ use crate::{
     contract::{BoxError, Contract, Migrate, Serve},
     grants::GrantTable,
     implementation::{Implementation, Implementations},
+    locks::Locks,
     manifest::ReplicaManifest,
     permission::grant_key,
     profile::Profile,
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) implementations: Arc<Implementations>,
     pub(crate) grants: Arc<GrantTable>,
     pub(crate) connector: Connector,
+    pub(crate) locks: Locks,
     pub(crate) server: RpcServer,
     pub(crate) routes: RwLock<Option<axum::Router>>,
     pub(crate) shutdown: CancellationToken,
@@ -74,6 +76,12 @@ impl Replica {
     /// Returns what uses replicas in the name of this one, also those that no requirement names.
     pub fn connector(&self) -> &Connector {
         &self.0.connector
+    }
+
+    /// Returns the locks of the cluster, which keep replicas, and versions of a replica that overlap, from doing the
+    /// same work at once. All replicas share the names.
+    pub fn locks(&self) -> &Locks {
+        &self.0.locks
     }
 
     /// Returns a contract that this replica implements.

@@ -19,6 +19,7 @@ use crate::{
     directory::NodeDirectory,
     grants::GrantTable,
     implementation::Implementations,
+    locks::Locks,
     manifest::RequirementManifest,
     profile::{Endpoints, Profile},
     provider::Connector,
@@ -40,8 +41,6 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Launch {
     /// A node that is logged into the replica's account.
     pub node: Node,
-    /// The account, whose keys sign and open calls.
-    pub credentials: Credentials,
     /// Id of the control block.
     pub control_block: CoId,
     /// How the replica is reached and reaches others.
@@ -50,6 +49,8 @@ pub struct Launch {
     pub transport: Arc<dyn Transport>,
     /// The time of day.
     pub clock: Clock,
+    /// Keeps others from doing the same work at once.
+    pub locks: Locks,
     /// Cancelled when the replica shall stop.
     pub shutdown: CancellationToken,
 }
@@ -117,7 +118,7 @@ impl Launch {
         let Credentials {
             account_id,
             agent_secret,
-        } = self.credentials;
+        } = self.node.credentials().clone();
         let rpc = RpcClient::new(
             account_id.clone(),
             agent_secret.clone(),
@@ -170,6 +171,7 @@ impl Launch {
             implementations,
             grants,
             connector,
+            locks: self.locks,
             server,
             routes: RwLock::new(None),
             shutdown: self.shutdown,

@@ -33,7 +33,9 @@ struct Lease {
 impl LocalLocks {
     /// Uses the lock service behind this socket.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into() }
+        Self {
+            socket: socket.into(),
+        }
     }
 
     /// Asks the service; `None` if it answers that the lock or the lease is not to be had.
@@ -47,7 +49,10 @@ impl LocalLocks {
             .body(Full::new(Bytes::from(body.to_string())))?;
         let response = sender.send_request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await?
+            .to_bytes();
         connection.abort();
         match status {
             StatusCode::OK => Ok(Some(body)),
@@ -67,12 +72,20 @@ impl LockService for LocalLocks {
         let body = json!({ "name": name, "ttlMs": millis(ttl), "waitMs": millis(wait) });
         async move {
             let answer = self.ask("acquire", body).await?;
-            Ok(answer.map(|body| serde_json::from_slice::<Lease>(&body)).transpose()?.map(|lease| lease.fence))
+            Ok(answer
+                .map(|body| serde_json::from_slice::<Lease>(&body))
+                .transpose()?
+                .map(|lease| lease.fence))
         }
         .boxed()
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, BoxError>> {
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        fence: Fence,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<bool, BoxError>> {
         let body = json!({ "name": name, "fence": fence, "ttlMs": millis(ttl) });
         async move { Ok(self.ask("renew", body).await?.is_some()) }.boxed()
     }

@@ -67,7 +67,12 @@ impl LockService for MemoryLocks {
         .boxed()
     }
 
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, BoxError>> {
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        fence: Fence,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<bool, BoxError>> {
         ready(Ok(self.change(name, fence, Some(Instant::now() + ttl)))).boxed()
     }
 
@@ -94,7 +99,10 @@ mod tests {
             tokio::time::sleep(LONG).await;
             Ok(|| Ok(()))
         };
-        let (first, second) = tokio::join!(locks.with("a", SOON, slow), locks.with("a", SOON, async { Ok(|| Ok(())) }));
+        let (first, second) = tokio::join!(
+            locks.with("a", SOON, slow),
+            locks.with("a", SOON, async { Ok(|| Ok(())) })
+        );
         assert!(first.is_ok());
         assert!(matches!(second, Err(LockError::Held(_))));
         assert!(locks.with("a", SOON, async { Ok(|| Ok(())) }).await.is_ok());
@@ -109,6 +117,9 @@ mod tests {
             tokio::time::sleep(LONG).await;
             Ok(|| -> Result<(), BoxError> { panic!("must not be called") })
         };
-        assert!(matches!(locks.with("a", SOON, losing).await, Err(LockError::Lost(_))));
+        assert!(matches!(
+            locks.with("a", SOON, losing).await,
+            Err(LockError::Lost(_))
+        ));
     }
 }

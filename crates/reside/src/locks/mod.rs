@@ -52,7 +52,12 @@ pub trait LockService: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Option<Fence>, BoxError>>;
 
     /// Makes a lease last `ttl` from now; `false` if it is over.
-    fn renew<'a>(&'a self, name: &'a str, fence: Fence, ttl: Duration) -> BoxFuture<'a, Result<bool, BoxError>>;
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        fence: Fence,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<bool, BoxError>>;
 
     /// Ends a lease.
     fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), BoxError>>;
@@ -93,7 +98,11 @@ impl Locks {
     where
         C: FnOnce() -> Result<R, BoxError>,
     {
-        let acquired = self.0.acquire(name, TTL, wait).await.map_err(LockError::Unreachable)?;
+        let acquired = self
+            .0
+            .acquire(name, TTL, wait)
+            .await
+            .map_err(LockError::Unreachable)?;
         let fence = acquired.ok_or_else(|| LockError::Held(name.to_owned()))?;
         let result = tokio::select! {
             result = work => result.map_err(LockError::Work).and_then(|commit| commit().map_err(LockError::Work)),

@@ -21,6 +21,7 @@ use crate::{
     definition::ReplicaDefinition,
     directory::NodeDirectory,
     identity::Identity,
+    locks::{Locks, MemoryLocks},
     manifest::ReplicaManifest,
     provider::{Connector, Provider},
     rcb::{ControlBlock, Expected, Grant, PermissionEntry},
@@ -39,6 +40,7 @@ pub struct Cluster {
     server: LocalServer,
     transport: InMemoryTransport,
     clock: Clock,
+    locks: Locks,
     /// Does what Alpha does: owns the control blocks.
     admin: Node,
     instances: Mutex<HashMap<AccountId, Arc<Instance>>>,
@@ -84,6 +86,7 @@ impl Cluster {
             server,
             transport,
             clock,
+            locks: Locks::new(MemoryLocks::default()),
             admin,
             instances: Mutex::default(),
             starts: AtomicU64::new(0),
@@ -158,14 +161,13 @@ impl Cluster {
         let credentials = instance.credentials.clone();
         let node = Node::builder()
             .local_server(&self.server)
-            .account(credentials.clone())
+            .account(credentials)
             .connect()
             .await?;
         let shutdown = CancellationToken::new();
         let endpoint = format!("memory://{}", self.starts.fetch_add(1, Ordering::Relaxed));
         let launch = Launch {
             node,
-            credentials,
             control_block: instance.control_block.id().clone(),
             network: NetworkConfig {
                 internal_endpoint: Some(endpoint.clone()),
@@ -173,6 +175,7 @@ impl Cluster {
             },
             transport: Arc::new(self.transport.clone()),
             clock: self.clock,
+            locks: self.locks.clone(),
             shutdown: shutdown.clone(),
         };
         let running = launch.start(&definition).await?;

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use parking_lot::Mutex;
+use reside::Contract as _;
 use reside::dispatch::Dispatch;
 use reside::prelude::*;
 use reside::rpc::seal::{PairKeys, Party};
@@ -20,7 +21,6 @@ use reside::rpc::wire::{CALL_HEADER, CallHeader, SEALED};
 use reside::rpc::{
     AgentDirectory, BODY_BYTES_MAX, Callee, Code, Reply, RpcClient, RpcServer, Transport, TransportError,
 };
-use reside::Contract as _;
 use tower::ServiceExt as _;
 
 const ENDPOINT: &str = "memory://callee";
@@ -56,7 +56,9 @@ struct Service(Arc<AtomicU32>);
 impl Echo for Service {
     async fn echo(&self, call: &Call, request: Text) -> RpcResult<Text> {
         self.0.fetch_add(1, Ordering::SeqCst);
-        Ok(Text { text: format!("{} from {}", request.text, call.made_by()) })
+        Ok(Text {
+            text: format!("{} from {}", request.text, call.made_by()),
+        })
     }
 
     async fn panic(&self, _: &Call, _: Text) -> RpcResult<Text> {
@@ -77,7 +79,10 @@ fn account(secret: &AgentSecret) -> AccountId {
 }
 
 fn party(secret: &AgentSecret) -> Party {
-    Party { account: account(secret), agent: secret.id().clone() }
+    Party {
+        account: account(secret),
+        agent: secret.id().clone(),
+    }
 }
 
 /// Accounts with the agent they were made for, but for those that were revoked.
@@ -86,7 +91,9 @@ struct Directory(Arc<Mutex<Vec<AccountId>>>);
 
 impl AgentDirectory for Directory {
     fn current_agent<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<AgentId, RpcError>> {
-        let known = (1..10).map(secret).find(|secret| self::account(secret) == *account);
+        let known = (1..10)
+            .map(secret)
+            .find(|secret| self::account(secret) == *account);
         let revoked = self.0.lock().contains(account);
         let result = known.filter(|_| !revoked).map(|secret| secret.id().clone());
         std::future::ready(result.ok_or_else(|| RpcError::not_authenticated("unknown account"))).boxed()
@@ -120,17 +127,29 @@ impl Wire {
         let response = router.oneshot(request).await.unwrap();
         let status = response.status();
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
-        (status, kind, response.into_body().collect().await.unwrap().to_bytes().to_vec())
+        (
+            status,
+            kind,
+            response.into_body().collect().await.unwrap().to_bytes().to_vec(),
+        )
     }
 }
 
 impl Transport for Wire {
     fn post(&self, url: String, call: String, body: Vec<u8>) -> BoxFuture<'_, Result<Reply, TransportError>> {
-        let request = Captured { url, header: call, body };
+        let request = Captured {
+            url,
+            header: call,
+            body,
+        };
         self.captured.lock().push(request.clone());
         async move {
             let (status, kind, body) = self.send(request).await;
-            Ok(Reply { status: status.as_u16(), is_sealed: kind == SEALED, body })
+            Ok(Reply {
+                status: status.as_u16(),
+                is_sealed: kind == SEALED,
+                body,
+            })
         }
         .boxed()
     }
@@ -147,8 +166,14 @@ fn instance(service: &Service, directory: &Directory) -> RpcServer {
     let settle: reside::rpc::Settle = Arc::new(|| std::future::ready(Ok(())).boxed());
     let callee = secret(1);
     let contract = EchoContract::identity();
-    let server =
-        RpcServer::new("callee".into(), account(&callee), callee, vec![contract], Arc::new(directory.clone()), settle);
+    let server = RpcServer::new(
+        "callee".into(),
+        account(&callee),
+        callee,
+        vec![contract],
+        Arc::new(directory.clone()),
+        settle,
+    );
     server.serve(dispatch(service));
     server
 }
@@ -164,15 +189,31 @@ impl World {
             instance: Arc::new(Mutex::new(instance(&service, &directory))),
             captured: Arc::default(),
         };
-        let client =
-            RpcClient::new(account(&secret(2)), secret(2), Arc::new(directory.clone()), Arc::new(wire.clone()));
-        Self { wire, client, service, directory }
+        let client = RpcClient::new(
+            account(&secret(2)),
+            secret(2),
+            Arc::new(directory.clone()),
+            Arc::new(wire.clone()),
+        );
+        Self {
+            wire,
+            client,
+            service,
+            directory,
+        }
     }
 
     async fn call(&self, method: &str, body: &str) -> Result<String, CallError> {
-        let callee = Callee { account: account(&secret(1)), name: "callee".into(), endpoint: ENDPOINT.into() };
+        let callee = Callee {
+            account: account(&secret(1)),
+            name: "callee".into(),
+            endpoint: ENDPOINT.into(),
+        };
         let contract = EchoContract::identity();
-        let response = self.client.call(&callee, &contract, method, false, body.as_bytes(), TIMEOUT).await?;
+        let response = self
+            .client
+            .call(&callee, &contract, method, false, body.as_bytes(), TIMEOUT)
+            .await?;
         Ok(String::from_utf8(response).unwrap())
     }
 
@@ -233,7 +274,9 @@ async fn a_call_can_be_replayed_neither_after_a_restart_nor_to_another_instance(
     let request = world.captured_call().await;
     *world.wire.instance.lock() = instance(&world.service, &world.directory);
     // The answer names the epoch of the new instance, sealed for the caller alone; the method does not run.
-    world.check_refused(request, StatusCode::SERVICE_UNAVAILABLE).await;
+    world
+        .check_refused(request, StatusCode::SERVICE_UNAVAILABLE)
+        .await;
     // The honest caller follows.
     world.call("echo", r#"{"text":"again"}"#).await.unwrap();
     assert_eq!(world.runs(), 2);
@@ -257,9 +300,19 @@ async fn a_call_holds_for_its_contract_method_and_callee_only() {
     for (from, to) in [("/echo", "/panic"), ("echo.v1", "echo.v2")] {
         let url = request.url.replacen(from, to, 1);
         assert_ne!(url, request.url);
-        world.check_refused(Captured { url, ..request.clone() }, StatusCode::UNAUTHORIZED).await;
+        world
+            .check_refused(
+                Captured {
+                    url,
+                    ..request.clone()
+                },
+                StatusCode::UNAUTHORIZED,
+            )
+            .await;
     }
-    world.check_refused(sealed(&secret(2), &secret(3), 0), StatusCode::UNAUTHORIZED).await;
+    world
+        .check_refused(sealed(&secret(2), &secret(3), 0), StatusCode::UNAUTHORIZED)
+        .await;
 }
 
 /// A request sealed by hand: from, to, and how many milliseconds from now it was made.
@@ -285,14 +338,20 @@ fn forged(signer: &AgentSecret, claimed: &Party, callee: &AgentSecret, shift_mil
     let contract = EchoContract::identity();
     let body = keys.seal_request(&header, &contract, "echo", br#"{"text":"hi"}"#);
     let url = format!("{ENDPOINT}/replicas/callee/rpc/{}/echo", contract.as_str());
-    Captured { url, header: header.as_str().to_owned(), body }
+    Captured {
+        url,
+        header: header.as_str().to_owned(),
+        body,
+    }
 }
 
 #[tokio::test]
 async fn stale_and_future_calls_are_refused() {
     let world = World::new();
     for shift in [-61_000, 61_000] {
-        world.check_refused(sealed(&secret(2), &secret(1), shift), StatusCode::UNAUTHORIZED).await;
+        world
+            .check_refused(sealed(&secret(2), &secret(1), shift), StatusCode::UNAUTHORIZED)
+            .await;
     }
 }
 
@@ -301,17 +360,29 @@ async fn nobody_calls_in_the_name_of_another_account() {
     let world = World::new();
     let (mallory, alice) = (secret(4), secret(2));
     // With Alice's keys named, but without having them.
-    world.check_refused(forged(&mallory, &party(&alice), &secret(1), 0), StatusCode::UNAUTHORIZED).await;
+    world
+        .check_refused(
+            forged(&mallory, &party(&alice), &secret(1), 0),
+            StatusCode::UNAUTHORIZED,
+        )
+        .await;
     // With Alice's account named, and keys that are not the account's.
-    let mixed = Party { account: account(&alice), agent: mallory.id().clone() };
-    world.check_refused(forged(&mallory, &mixed, &secret(1), 0), StatusCode::UNAUTHORIZED).await;
+    let mixed = Party {
+        account: account(&alice),
+        agent: mallory.id().clone(),
+    };
+    world
+        .check_refused(forged(&mallory, &mixed, &secret(1), 0), StatusCode::UNAUTHORIZED)
+        .await;
 }
 
 #[tokio::test]
 async fn a_revoked_agent_is_refused() {
     let world = World::new();
     world.directory.0.lock().push(account(&secret(3)));
-    world.check_refused(sealed(&secret(3), &secret(1), 0), StatusCode::UNAUTHORIZED).await;
+    world
+        .check_refused(sealed(&secret(3), &secret(1), 0), StatusCode::UNAUTHORIZED)
+        .await;
 }
 
 #[tokio::test]
@@ -321,7 +392,10 @@ async fn an_answer_cannot_be_passed_off_as_the_answer_to_another_call() {
     let header = |text: &str| CallHeader::parse(text).unwrap();
     let (first, second) = (sealed(&caller, &callee, 0), sealed(&caller, &callee, 1));
     let answer = keys.seal_response(&header(&first.header), 200, &[1; 24], b"yes");
-    assert_eq!(keys.open_response(&header(&first.header), 200, &answer).unwrap(), b"yes");
+    assert_eq!(
+        keys.open_response(&header(&first.header), 200, &answer).unwrap(),
+        b"yes"
+    );
     assert!(keys.open_response(&header(&second.header), 200, &answer).is_err());
     assert!(keys.open_response(&header(&first.header), 403, &answer).is_err());
 }
@@ -332,9 +406,19 @@ async fn a_request_cannot_be_reflected() {
     let there = PairKeys::derive(&caller, callee.id(), &party(&caller), &party(&callee)).unwrap();
     let back = PairKeys::derive(&caller, callee.id(), &party(&callee), &party(&caller)).unwrap();
     let request = sealed(&caller, &callee, 0);
-    let (header, contract) = (CallHeader::parse(&request.header).unwrap(), EchoContract::identity());
-    assert!(there.open_request(&header, &contract, "echo", &request.body).is_ok());
-    assert!(back.open_request(&header, &contract, "echo", &request.body).is_err());
+    let (header, contract) = (
+        CallHeader::parse(&request.header).unwrap(),
+        EchoContract::identity(),
+    );
+    assert!(
+        there
+            .open_request(&header, &contract, "echo", &request.body)
+            .is_ok()
+    );
+    assert!(
+        back.open_request(&header, &contract, "echo", &request.body)
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -342,10 +426,16 @@ async fn garbage_is_malformed() {
     let world = World::new();
     let request = world.captured_call().await;
     for header in ["", "!", "e30", &"A".repeat(5000)] {
-        let changed = Captured { header: header.to_owned(), ..request.clone() };
+        let changed = Captured {
+            header: header.to_owned(),
+            ..request.clone()
+        };
         world.check_refused(changed, StatusCode::BAD_REQUEST).await;
     }
-    let oversized = Captured { body: vec![0; BODY_BYTES_MAX + 1], ..request };
+    let oversized = Captured {
+        body: vec![0; BODY_BYTES_MAX + 1],
+        ..request
+    };
     world.check_refused(oversized, StatusCode::BAD_REQUEST).await;
 }
 
@@ -361,7 +451,10 @@ async fn errors_have_the_code_that_fits() {
 async fn a_call_ends_at_its_deadline() {
     let world = World::new();
     let result = world.call("never", r#"{"text":""}"#).await;
-    assert!(matches!(result, Err(CallError::Unanswered(_) | CallError::Refused(_))), "{result:?}");
+    assert!(
+        matches!(result, Err(CallError::Unanswered(_) | CallError::Refused(_))),
+        "{result:?}"
+    );
 }
 
 #[tokio::test]
@@ -370,5 +463,7 @@ async fn a_draining_server_takes_no_new_calls() {
     let request = world.captured_call().await;
     let server = world.wire.instance.lock().clone();
     server.drain().await;
-    world.check_refused(request, StatusCode::SERVICE_UNAVAILABLE).await;
+    world
+        .check_refused(request, StatusCode::SERVICE_UNAVAILABLE)
+        .await;
 }

@@ -12,7 +12,9 @@ pub struct GreeterData {
 impl Migrate for GreeterData {
     async fn init(node: &Node, _owner: &Group) -> Result<Self, BoxError> {
         let readers = node.create_group()?;
-        Ok(Self { greetings: node.create_list(&readers, [])?.reference() })
+        Ok(Self {
+            greetings: node.create_list(&readers, [])?.reference(),
+        })
     }
 }
 
@@ -97,10 +99,17 @@ pub struct CountResponse {
            ru("Приветствие", "Приветствует людей и помнит, кого приветствовало"))]
 pub trait Greeter {
     /// Greets somebody; needs [`CreateGreeting`] for the language.
-    #[method(en("Greet", "Greets somebody"), ru("Поприветствовать", "Приветствует кого-нибудь"))]
+    #[method(
+        en("Greet", "Greets somebody"),
+        ru("Поприветствовать", "Приветствует кого-нибудь")
+    )]
     async fn greet(&self, call: &Call, request: GreetRequest) -> RpcResult<GreetResponse>;
 
     /// Counts the greetings so far.
-    #[method(en("Count", "Counts the greetings"), ru("Сосчитать", "Считает приветствия"), idempotent)]
+    #[method(
+        en("Count", "Counts the greetings"),
+        ru("Сосчитать", "Считает приветствия"),
+        idempotent
+    )]
     async fn count(&self, call: &Call, request: CountRequest) -> RpcResult<CountResponse>;
 }

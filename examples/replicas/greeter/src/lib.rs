@@ -1,7 +1,8 @@
 //! A replica to learn from: implements `greeter.v1` in three languages.
 
 use greeter_v1::{
-    CountRequest, CountResponse, CreateGreeting, GreetRequest, GreetResponse, Greeter, GreeterContract, Greeting,
+    CountRequest, CountResponse, CreateGreeting, GreetRequest, GreetResponse, Greeter, GreeterContract,
+    Greeting,
 };
 use reside::prelude::*;
 
@@ -10,7 +11,10 @@ pub fn definition() -> ReplicaDefinition {
     let info = Info::long_running("greeter").exclusive().scalable();
     ReplicaDefinition::new("ghcr.io/exeteres/reside/replicas/greeter", info)
         .en("Greeter", "Greets people in English, Russian and French")
-        .ru("Приветливая реплика", "Приветствует людей по-английски, по-русски и по-французски")
+        .ru(
+            "Приветливая реплика",
+            "Приветствует людей по-английски, по-русски и по-французски",
+        )
         .implements::<GreeterContract>("greeter")
 }
 
@@ -29,8 +33,17 @@ struct Service {
 }
 
 impl Greeter for Service {
-    async fn greet(&self, call: &Call, GreetRequest { name, language }: GreetRequest) -> RpcResult<GreetResponse> {
-        self.contract.require(call, &CreateGreeting { language: language.clone() })?;
+    async fn greet(
+        &self,
+        call: &Call,
+        GreetRequest { name, language }: GreetRequest,
+    ) -> RpcResult<GreetResponse> {
+        self.contract.require(
+            call,
+            &CreateGreeting {
+                language: language.clone(),
+            },
+        )?;
         let text = match language.as_str() {
             "en" => format!("Hello, {name}!"),
             "ru" => format!("Привет, {name}!"),
@@ -38,9 +51,17 @@ impl Greeter for Service {
             _ => return Err(RpcError::not_found(format!("nobody here speaks `{language}`"))),
         };
         let (by, at) = (call.made_by().clone(), Timestamp::now());
-        let greeting = Greeting { text: text.clone(), language, by, at };
+        let greeting = Greeting {
+            text: text.clone(),
+            language,
+            by,
+            at,
+        };
         self.greetings.push(&greeting).map_err(RpcError::internal)?;
-        Ok(GreetResponse { text, count: self.len()? })
+        Ok(GreetResponse {
+            text,
+            count: self.len()?,
+        })
     }
 
     async fn count(&self, _call: &Call, _request: CountRequest) -> RpcResult<CountResponse> {
