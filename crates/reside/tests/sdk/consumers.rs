@@ -36,7 +36,10 @@ async fn the_permissions_asked_for_are_there_when_waited_for() -> Result<(), Box
             doors.wait_until_granted().await?;
             let door = OpenDoor::new(&format!("door-of-{}", replica.name()));
             assert!(doors.check_permission(&door).await?);
-            assert_eq!(doors.permission_instances::<OpenDoor>().await?, [door.clone()]);
+            assert_eq!(
+                doors.permission_instances::<OpenDoor>().await?,
+                std::slice::from_ref(&door)
+            );
             assert_eq!(doors.client().open(door).await?, "doors opened door-of-visitor");
             Ok(())
         })
