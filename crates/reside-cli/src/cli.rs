@@ -45,11 +45,11 @@ pub struct Globals {
     pub context: Option<Name>,
 
     /// Cluster to use instead of the context's
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(id = "in-cluster", long = "cluster", global = true, value_name = "NAME")]
     pub cluster: Option<Name>,
 
     /// Account to act as instead of the context's
-    #[arg(long = "as", global = true, value_name = "ACCOUNT")]
+    #[arg(id = "as", long = "as", global = true, value_name = "ACCOUNT")]
     pub account: Option<Name>,
 
     /// Say nothing but data, warnings and errors

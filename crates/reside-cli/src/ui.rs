@@ -199,7 +199,8 @@ impl Ui {
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
             .with_context_lines(1)
-            .with_break_words(false)
+            // A command that is wrapped can't be pasted.
+            .with_wrap_lines(false)
             .with_width(width(self.stderr).unwrap_or(WIDTH_DEFAULT));
         let mut text = String::new();
         if handler.render_report(&mut text, error).is_err() {

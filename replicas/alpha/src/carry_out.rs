@@ -50,13 +50,7 @@ pub async fn carry_out(state: &State, accounts: &Arc<dyn Accounts>, plan: &Plan)
     };
     add_version(state, plan, &record).await?;
     finish_request(state, plan).await?;
-    state.plans.insert(
-        plan.load_request_id.to_string(),
-        &Plan {
-            done: true,
-            ..plan.clone()
-        },
-    )?;
+    state.plans.remove(plan.load_request_id.to_string())?;
     Ok(())
 }
 

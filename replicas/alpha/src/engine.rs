@@ -126,7 +126,7 @@ impl Engine {
     /// Validates a request that waits for it.
     pub async fn validate_request(&self, id: u32) -> Result<(), BoxError> {
         let state = &self.0.state;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.settle().await?;
         let Some(handle) = state.load_request(id).await? else {
             return Ok(());
         };
@@ -152,12 +152,24 @@ impl Engine {
 
     /// Approves a request: what will be done is decided and stored; the loop does it.
     pub async fn approve(&self, by: &AccountId, asked: ApproveLoadRequest) -> RpcResult<ApprovedLoadRequest> {
+        let _changing = self.settle().await.map_err(internal)?;
         let replicas = self.0.state.loaded_replicas().await.map_err(internal)?;
         let known: Vec<Existing> = replicas.values().map(existing).collect();
         self.approve_as(by, asked, &known, None).await
     }
 
-    /// Approves a request whose new replica shall have this number; for the bootstrap.
+    /// Takes the right to change things, and carries out what was decided before: every decision looks at what came of
+    /// the last one.
+    async fn settle(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, BoxError> {
+        let changing = self.0.changing.lock().await;
+        let state = &self.0.state;
+        for plan in state.plans.entries()?.into_values() {
+            carry_out(state, &self.0.accounts, &plan).await?;
+        }
+        Ok(changing)
+    }
+
+    /// Approves a request whose new replica shall have this number; for the bootstrap, which is alone.
     pub async fn approve_as(
         &self,
         by: &AccountId,
@@ -166,7 +178,6 @@ impl Engine {
         system: Option<&SystemReplica>,
     ) -> RpcResult<ApprovedLoadRequest> {
         let state = &self.0.state;
-        let _changing = self.0.changing.lock().await;
         let (handle, request) = self.pending_request(asked.load_request_id).await?;
         let validated = request
             .validated
@@ -396,10 +407,7 @@ impl Engine {
                 self.validate_request(request.id).await?;
             }
         }
-        let _changing = self.0.changing.lock().await;
-        for plan in state.plans.entries()?.into_values().filter(|plan| !plan.done) {
-            carry_out(state, &self.0.accounts, &plan).await?;
-        }
+        let _changing = self.settle().await?;
         let replicas = state.loaded_replicas().await?;
         permissions::reconcile(state, &replicas).await?;
         for replica in replicas.values() {
@@ -450,6 +458,7 @@ pub fn existing(replica: &LoadedReplica) -> Existing {
     Existing {
         id: replica.record.id,
         name: replica.record.name.clone(),
+        identity: replica.record.identity.clone(),
         info: replica.record.info.clone(),
         last_version: replica.versions.keys().next_back().copied().unwrap_or(0),
     }

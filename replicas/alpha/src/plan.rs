@@ -33,8 +33,6 @@ pub struct Plan {
     pub approved_at: Timestamp,
     /// A control block that exists before its replica; the bootstrap makes such ones.
     pub control_block: Option<Ref<ControlBlock>>,
-    /// Everything is done.
-    pub done: bool,
 }
 
 /// What planning needs to know of the replicas that are there.
@@ -44,6 +42,8 @@ pub struct Existing {
     pub id: ReplicaId,
     /// Its name.
     pub name: String,
+    /// The image name it was loaded from.
+    pub identity: Identity,
     /// What can't change.
     pub info: Info,
     /// The highest version so far.
@@ -78,6 +78,9 @@ pub enum PlanError {
     /// The instance has gone meanwhile.
     #[error("replica {0} was unloaded meanwhile")]
     ReplicaGone(ReplicaId),
+    /// An exclusive replica was loaded meanwhile, under a name that this request was not checked for.
+    #[error("it was loaded as {0:?} meanwhile, and there can be only one; reject the request and ask again")]
+    LoadedMeanwhile(String),
     /// `info` differs from the replica's.
     #[error("`info` can't change once a replica is in the cluster: {0}")]
     InfoChanged(String),
@@ -100,16 +103,17 @@ pub fn plan(
         .replica_name
         .clone()
         .unwrap_or_else(|| validated.manifest.info.name.clone());
-    let (replica_id, name, version_id) = match request.replica_id {
-        Some(id) => {
-            let replica = replicas
-                .iter()
-                .find(|replica| replica.id == id)
-                .ok_or(PlanError::ReplicaGone(id))?;
-            if let Some(difference) = info_difference(&replica.info, &validated.manifest.info) {
+    let info = &validated.manifest.info;
+    let (replica_id, name, version_id) = match instance(request, validated, replicas)? {
+        Some(replica) => {
+            if let Some(difference) = info_difference(&replica.info, info) {
                 return Err(PlanError::InfoChanged(difference));
             }
-            (id, replica.name.clone(), replica.last_version + 1)
+            // `{replica.name}` was filled in when the request was checked.
+            if replica.name != name {
+                return Err(PlanError::LoadedMeanwhile(replica.name.clone()));
+            }
+            (replica.id, name, replica.last_version + 1)
         }
         None if replicas.iter().any(|replica| replica.name == name) => {
             return Err(PlanError::NameTaken(name));
@@ -128,8 +132,25 @@ pub fn plan(
         approved_by,
         approved_at,
         control_block: None,
-        done: false,
     })
+}
+
+/// The replica that the request updates. An exclusive one may have come since the request was checked.
+fn instance<'a>(
+    request: &LoadRequest,
+    validated: &ValidatedRequest,
+    replicas: &'a [Existing],
+) -> Result<Option<&'a Existing>, PlanError> {
+    let manifest = &validated.manifest;
+    match request.replica_id {
+        Some(id) => {
+            let replica = replicas.iter().find(|replica| replica.id == id);
+            replica.map(Some).ok_or(PlanError::ReplicaGone(id))
+        }
+        None => Ok(replicas.iter().find(|replica| {
+            replica.identity == manifest.identity && (replica.info.exclusive || manifest.info.exclusive)
+        })),
+    }
 }
 
 fn choose(

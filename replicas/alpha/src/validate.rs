@@ -66,7 +66,7 @@ pub async fn validate(
     let instance = find_instance(request, &manifest, &replicas)?;
     let name = match instance {
         Some(replica) => replica.record.name.clone(),
-        None => choose_name(state, request, &manifest.info.name, &replicas).await?,
+        None => choose_name(state, request, &manifest, &replicas).await?,
     };
     if let Some(replica) = instance
         && let Some(difference) = info_difference(&replica.record.info, &manifest.info)
@@ -182,14 +182,20 @@ fn find_instance<'a>(
 async fn choose_name(
     state: &State,
     request: &LoadRequest,
-    default: &str,
+    manifest: &ReplicaManifest,
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
 ) -> Result<String, Problem> {
+    // Of several requests for an exclusive replica, the first that is approved makes it and the others update it.
+    let is_same = |other: &LoadRequest| {
+        let other = other.validated.as_ref().map(|validated| &validated.manifest);
+        other.is_some_and(|other| other.identity == manifest.identity && other.info.exclusive)
+    };
     let pending = state.all_load_requests().await?;
     let pending = pending.iter().map(|(_, other)| other).filter(|other| {
         other.id != request.id
             && other.replica_id.is_none()
             && other.status == LoadRequestStatus::RequiresApproval
+            && !is_same(other)
     });
     let names: Vec<&str> = replicas
         .values()
@@ -197,7 +203,7 @@ async fn choose_name(
         .chain(pending.filter_map(|other| other.replica_name.as_deref()))
         .collect();
     match request.replica_name.as_deref() {
-        None => Ok(free_name(default, |name| names.contains(&name))),
+        None => Ok(free_name(&manifest.info.name, |name| names.contains(&name))),
         Some(name) if !reside::manifest::is_replica_name(name) => Err(invalid(format!(
             "{name:?} is no replica name: a letter, then letters, digits and dashes, at most 40"
         ))),

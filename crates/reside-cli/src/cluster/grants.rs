@@ -83,7 +83,7 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
     let params = args
         .params
         .as_deref()
-        .map(|text| json::object("the params", text))
+        .map(|text| json::object("`--params`", text))
         .transpose()?
         .map(Value::Object);
     let account = account_id(&Config::load(&app.paths)?, &args.account)?;

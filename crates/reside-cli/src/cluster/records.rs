@@ -1,13 +1,20 @@
 //! Reading Alpha's records as commands show them.
 
+use std::time::Duration;
+
 use alpha_v1::{
     LoadRequest, ManagementBlock, ReadLoadRequests, ReadReplicas, ReplicaId, ReplicaRecord, ReplicaVersion,
 };
 use futures::future::try_join_all;
 use jazz::{Co, CoMap, CoRecord, LoadError, Node, Ref};
 
+use tokio::time::timeout;
+
 use super::session::Session;
 use crate::error::CommandError;
+
+/// How long something that Alpha has announced may take to arrive.
+const ARRIVAL_TIME: Duration = Duration::from_secs(30);
 
 /// A replica with what a person wants to know first.
 #[derive(Clone, Debug)]
@@ -66,6 +73,17 @@ impl Session {
         self.node().load(&version).await
     }
 
+    /// Waits for a version that Alpha has decided on: it is written after the approval was answered.
+    pub async fn arriving_version(
+        &self,
+        replica: ReplicaId,
+        version: u32,
+    ) -> Result<(ReplicaRecord, Co<ReplicaVersion>), LoadError> {
+        let record = arriving(&self.alpha_data_record().await?, replica).await?.get()?;
+        let versions = self.node().load(&record.versions).await?;
+        Ok((record, arriving(&versions, version).await?))
+    }
+
     /// All versions of a replica, by number.
     pub async fn versions(&self, record: &ReplicaRecord) -> Result<Vec<ReplicaVersion>, LoadError> {
         load_all(self.node(), &self.node().load(&record.versions).await?).await
@@ -90,6 +108,16 @@ impl Session {
             .map_err(|error| self.cannot_load::<ReadLoadRequests>(error, "the load requests"))
     }
 
+    /// Waits for a load request that Alpha has just registered.
+    pub async fn arriving_load_request(&self, id: u32) -> Result<Co<LoadRequest>, CommandError> {
+        let read = async {
+            let records = self.node().load(&self.data().get()?.load_requests).await?;
+            arriving(&records, id).await
+        };
+        read.await
+            .map_err(|error| self.cannot_load::<ReadLoadRequests>(error, "the load requests"))
+    }
+
     /// Finds a load request.
     pub async fn load_request(&self, id: u32) -> Result<Co<LoadRequest>, CommandError> {
         let read = async {
@@ -107,6 +135,24 @@ impl Session {
                 .help("`reside load-request list` shows all of them")
         })
     }
+}
+
+/// Loads an entry that is there or on its way: what Alpha answers can come before what it wrote.
+async fn arriving<T: CoMap>(record: &Co<CoRecord<Ref<T>>>, key: u32) -> Result<Co<T>, LoadError> {
+    let key = key.to_string();
+    let mut changes = record.subscribe();
+    let found = timeout(
+        ARRIVAL_TIME,
+        changes.wait_for(|entries| entries.contains_key(&key)),
+    );
+    let mut entries = match found.await {
+        Ok(Some(entries)) => entries?,
+        Ok(None) | Err(_) => return Err(LoadError::Unavailable(record.id().clone())),
+    };
+    let reference = entries
+        .remove(&key)
+        .ok_or_else(|| LoadError::Unavailable(record.id().clone()))?;
+    record.node().load(&reference).await
 }
 
 /// Loads all maps of a record, in the order of their numbers.

@@ -77,11 +77,11 @@ impl Session {
         replica: ReplicaId,
         version: u32,
     ) -> Result<(String, VersionStatus), CommandError> {
-        let record = self.replica(&ReplicaSelector::Id(replica)).await?;
-        let name = record.name.clone();
-        let progress = app.ui.progress(format!("{name}: starting"));
-        let version = self.version(&record, version).await;
-        let version = version.map_err(|error| self.cannot_load::<ReadReplicas>(error, "the versions"))?;
+        let arrived = self.arriving_version(replica, version).await;
+        let (record, version) =
+            arrived.map_err(|error| self.cannot_load::<ReadReplicas>(error, "the replicas"))?;
+        let name = record.name;
+        let progress = app.ui.progress(format!("{name}: waiting"));
         match timeout(START_TIME, settled(&version, &name, &progress)).await {
             Ok(status) => status.map(|status| (name, status)),
             Err(_) => Err(CommandError::failed(format!(
@@ -105,7 +105,8 @@ async fn settled(
     while let Some(change) = changes.next().await {
         let version = change
             .map_err(|why| CommandError::failed(format!("cannot read the state of `{name}`")).because(why))?;
-        if last.replace(version.status) != Some(version.status) {
+        let is_known = version.status != VersionStatus::Unknown;
+        if is_known && last.replace(version.status) != Some(version.status) {
             progress.now(format!("{name}: {}", status_text(version.status)));
         }
         match version.status {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alpha_v1::{AlphaClient, AlphaContract, AlphaData, ReplicaRecord};
-use jazz::{AccountId, Co, CoValue, ConnectError, Node, Ref};
+use jazz::{Co, CoValue, ConnectError, Node, Ref};
 use reside::config::AccessContext;
 use reside::rpc::{HttpTransport, RpcClient};
 use reside::{CallError, Clock, Connector, Contract, Identity, NodeDirectory, Permission};
@@ -161,14 +161,32 @@ impl Session {
     /// Calls a method by names.
     pub async fn call(
         &self,
-        name: &str,
-        account: &AccountId,
+        replica: &ReplicaRecord,
         contract: &Identity,
         method: &str,
         request: &Value,
     ) -> Result<Value, CommandError> {
-        let called = self.connector.call(account, contract, method, request).await;
-        called.map_err(|error| explain::call(error, name, self.account()))
+        let name = &replica.name;
+        let error = match self
+            .connector
+            .call(&replica.account, contract, method, request)
+            .await
+        {
+            Ok(response) => return Ok(response),
+            Err(error) => error,
+        };
+        if matches!(error, CallError::Unanswered(_)) && self.is_disabled(replica).await {
+            return Err(CommandError::failed(format!("`{name}` is disabled"))
+                .help(format!("`reside replica enable {name}` starts it")));
+        }
+        Err(explain::call(error, name, self.account()))
+    }
+
+    /// Tells whether somebody has disabled a replica; if that can't be found out, nobody has.
+    async fn is_disabled(&self, replica: &ReplicaRecord) -> bool {
+        let management = self.node.load(&replica.management).await.ok();
+        let management = management.and_then(|management| management.get().ok());
+        management.is_some_and(|management| !management.enabled)
     }
 
     /// Waits until the cluster has everything that was written here.

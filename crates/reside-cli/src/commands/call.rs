@@ -32,7 +32,7 @@ pub struct CallArgs {
 
 /// Runs the command.
 pub fn run(app: &App, args: CallArgs) -> Result<(), CommandError> {
-    let request = json::value("the request", &args.request)?;
+    let request = json::value("`REQUEST`", &args.request)?;
     app.block_on(async {
         let session = Session::open(app).await?;
         let replica = session.replica(&args.replica).await?;
@@ -40,9 +40,7 @@ pub fn run(app: &App, args: CallArgs) -> Result<(), CommandError> {
             Some(contract) => contract.clone(),
             None => find_contract(&session, &replica, &args.method).await?,
         };
-        let response = session
-            .call(&replica.name, &replica.account, &contract, &args.method, &request)
-            .await?;
+        let response = session.call(&replica, &contract, &args.method, &request).await?;
         app.ui.json(&response)
     })
 }

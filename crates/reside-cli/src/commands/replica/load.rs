@@ -126,7 +126,7 @@ async fn request(app: &App, session: &Session, args: &LoadArgs) -> Result<LoadRe
         .create_load_request(request)
         .await
         .map_err(session.alpha_refused())?;
-    let request = session.load_request(created.load_request_id).await?;
+    let request = session.arriving_load_request(created.load_request_id).await?;
     let request = session.validated(&request).await;
     drop(progress);
     request

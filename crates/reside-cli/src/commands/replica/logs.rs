@@ -25,6 +25,10 @@ pub struct LogsArgs {
     #[arg(long, short = 'n', value_name = "NUMBER", default_value_t = 200)]
     lines: usize,
 
+    /// Begin each line with the time at which it was printed
+    #[arg(long)]
+    timestamps: bool,
+
     /// Version instead of the current one
     #[arg(long, value_name = "NUMBER")]
     version: Option<u32>,
@@ -46,17 +50,18 @@ pub fn run(app: &App, args: LogsArgs) -> Result<(), CommandError> {
             CommandError::failed(format!("cannot read the log of `{}`", record.name)).because(why)
         })?;
         while let Some(line) = lines.next().await {
-            print(app, &line)?;
+            print(app, &line, args.timestamps)?;
         }
         Ok(())
     })
 }
 
-fn print(app: &App, line: &LogLine) -> Result<(), CommandError> {
+fn print(app: &App, line: &LogLine, timestamps: bool) -> Result<(), CommandError> {
     match app.globals.output {
-        Output::Table => app
+        Output::Table if timestamps => app
             .ui
             .print(&format!("{FAINT}{}{FAINT:#} {}", line.time, line.text)),
+        Output::Table => app.ui.print(&format!("{}\n", line.text)),
         Output::Json => app.ui.json_line(line),
     }
 }
