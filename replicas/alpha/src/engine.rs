@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alpha_v1::{
@@ -44,6 +45,7 @@ struct Inner {
     changing: Mutex<()>,
     wake: Notify,
     watched: SyncMutex<HashSet<CoId>>,
+    acting: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -69,6 +71,7 @@ impl Engine {
             changing: Mutex::new(()),
             wake: Notify::new(),
             watched: SyncMutex::default(),
+            acting: AtomicBool::new(false),
             stop,
         })))
     }
@@ -378,8 +381,20 @@ impl Engine {
 
     // The loop.
 
+    /// Tells whether this Alpha is the one that acts.
+    pub fn is_acting(&self) -> bool {
+        self.0.acting.load(Ordering::Acquire)
+    }
+
+    /// Takes calls and runs the loop until Alpha stops.
+    pub async fn act(&self) {
+        self.0.acting.store(true, Ordering::Release);
+        self.run().await;
+        self.0.acting.store(false, Ordering::Release);
+    }
+
     /// Runs the loop until Alpha stops.
-    pub async fn run(&self) {
+    async fn run(&self) {
         loop {
             let wait = match self.reconcile().await {
                 Ok(()) => RESYNC,

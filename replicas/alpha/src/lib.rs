@@ -31,6 +31,7 @@ use alpha_v1::AlphaContract;
 use kubernetes_sentinel_v1::{
     KubernetesSentinelContract, ManageDeployments, ManageIngresses, ManageJobs, ManageSecrets, ManageServices,
 };
+use reside::locks::LockError;
 use reside::prelude::*;
 use reside_image::Store;
 
@@ -44,9 +45,15 @@ pub const IDENTITY: &str = "ghcr.io/exeteres/reside/replicas/alpha";
 /// Wait before the sentinel is looked for again.
 const SENTINEL_RETRY: Duration = Duration::from_secs(1);
 
+/// Held by the Alpha that acts. While Alpha updates itself there are two: the old one starts the new one, and the new
+/// one waits until the old one has gone.
+const LOCK: &str = "reside/alpha";
+/// How long to wait for the lock before it is asked for again.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
 /// Returns what Alpha is called, provides and uses.
 pub fn definition() -> ReplicaDefinition {
-    ReplicaDefinition::new(IDENTITY, Info::long_running("alpha").exclusive())
+    ReplicaDefinition::new(IDENTITY, Info::long_running("alpha").exclusive().scalable())
         .en(
             "Alpha",
             "Registers contracts and replicas, loads new ones and keeps them running",
@@ -88,8 +95,22 @@ pub async fn run(replica: Replica) -> RunResult {
     )
     .await?;
     replica.serve(AlphaContract, Service::new(alpha, engine.clone()))?;
-    tokio::spawn(stop.run_until_cancelled_owned(find_sentinel(replica.clone(), engine.clone())));
-    engine.run().await;
+    tokio::spawn(
+        stop.clone()
+            .run_until_cancelled_owned(find_sentinel(replica.clone(), engine.clone())),
+    );
+    let acting = async || {
+        engine.act().await;
+        Ok(|| Ok(()))
+    };
+    while !stop.is_cancelled() {
+        let acted = replica.locks().with(LOCK, LOCK_WAIT, acting());
+        match stop.run_until_cancelled(acted).await {
+            Some(Err(LockError::Held(_))) => tracing::info!("another Alpha is still at work"),
+            Some(Err(error)) => return Err(error.into()),
+            Some(Ok(())) | None => {}
+        }
+    }
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The methods of `alpha.v1`: who may call them, and what they come down to.
 
+use std::time::Duration;
+
 use alpha_v1::{
     Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovedLoadRequest, ChangePermission,
     ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermissions, LoadRequestRef,
@@ -9,6 +11,9 @@ use alpha_v1::{
 use reside::prelude::*;
 
 use crate::engine::Engine;
+
+/// When a caller should try again while one Alpha takes over from another.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// Alpha, as its callers see it.
 pub struct Service {
@@ -21,6 +26,18 @@ impl Service {
     pub fn new(alpha: Implementation<AlphaContract>, engine: Engine) -> Self {
         Self { alpha, engine }
     }
+
+    /// The engine, if this Alpha is the one that acts.
+    fn engine(&self) -> RpcResult<&Engine> {
+        if self.engine.is_acting() {
+            Ok(&self.engine)
+        } else {
+            Err(RpcError::unavailable(
+                "another version of Alpha is still at work",
+                HANDOVER,
+            ))
+        }
+    }
 }
 
 impl Alpha for Service {
@@ -30,7 +47,10 @@ impl Alpha for Service {
         request: CreateLoadRequest,
     ) -> RpcResult<LoadRequestRef> {
         self.alpha.require(call, &CreateLoadRequests {})?;
-        let load_request_id = self.engine.create_load_request(call.made_by(), request).await?;
+        let load_request_id = self
+            .engine()?
+            .create_load_request(call.made_by(), request)
+            .await?;
         Ok(LoadRequestRef { load_request_id })
     }
 
@@ -40,7 +60,7 @@ impl Alpha for Service {
         request: ApproveLoadRequest,
     ) -> RpcResult<ApprovedLoadRequest> {
         self.alpha.require(call, &ApproveLoadRequests {})?;
-        self.engine.approve(call.made_by(), request).await
+        self.engine()?.approve(call.made_by(), request).await
     }
 
     async fn reject_load_request(
@@ -53,7 +73,7 @@ impl Alpha for Service {
             load_request_id,
             reason,
         } = request;
-        self.engine
+        self.engine()?
             .reject(call.made_by(), load_request_id, reason)
             .await?;
         Ok(LoadRequestRef { load_request_id })
@@ -64,18 +84,18 @@ impl Alpha for Service {
         call: &Call,
         request: ClaimSuperAdminAccess,
     ) -> RpcResult<Claimed> {
-        self.engine.claim(call.made_by(), &request.token).await?;
+        self.engine()?.claim(call.made_by(), &request.token).await?;
         Ok(Claimed {})
     }
 
     async fn grant_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
         self.alpha.require(call, &GrantPermissions {})?;
-        self.engine.grant(call.made_by(), request).await
+        self.engine()?.grant(call.made_by(), request).await
     }
 
     async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
         self.alpha.require(call, &GrantPermissions {})?;
-        self.engine.revoke(request).await
+        self.engine()?.revoke(request).await
     }
 
     async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {
@@ -89,7 +109,7 @@ impl Alpha for Service {
 
     async fn unload_replica(&self, call: &Call, request: UnloadReplica) -> RpcResult<Unloaded> {
         self.alpha.require(call, &ManageReplicas {})?;
-        self.engine.unload(request.replica_id).await?;
+        self.engine()?.unload(request.replica_id).await?;
         Ok(Unloaded {})
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kubernetes_sentinel_v1::{KubernetesSentinelContract, SentinelData};
+use reside::locks::LockError;
 use reside::prelude::*;
 use reside_local::RuntimeClient;
 
@@ -25,18 +26,26 @@ const RESYNC: Duration = Duration::from_secs(60);
 /// Wait before a broken connection to the runtime is made again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Held by the sentinel that acts. While it is updated there are two: the old one starts the new one and ends itself.
+const LOCK: &str = "reside/local-sentinel";
+/// How long to wait for the lock before it is asked for again.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
 /// Returns what the sentinel is called and provides.
 pub fn definition() -> ReplicaDefinition {
-    ReplicaDefinition::new(IDENTITY, Info::long_running("local-sentinel").exclusive())
-        .en(
-            "Local Sentinel",
-            "Runs the workloads of the cluster on this machine",
-        )
-        .ru(
-            "Локальный страж",
-            "Выполняет рабочие нагрузки кластера на этой машине",
-        )
-        .implements::<KubernetesSentinelContract>("sentinel")
+    ReplicaDefinition::new(
+        IDENTITY,
+        Info::long_running("local-sentinel").exclusive().scalable(),
+    )
+    .en(
+        "Local Sentinel",
+        "Runs the workloads of the cluster on this machine",
+    )
+    .ru(
+        "Локальный страж",
+        "Выполняет рабочие нагрузки кластера на этой машине",
+    )
+    .implements::<KubernetesSentinelContract>("sentinel")
 }
 
 /// Runs the sentinel until it shall stop.
@@ -47,15 +56,24 @@ pub async fn run(replica: Replica) -> RunResult {
         .implementation::<KubernetesSentinelContract>()?
         .data()
         .clone();
-    let working = keep(data, RuntimeClient::new(socket));
-    replica.shutdown_token().run_until_cancelled(working).await;
+    let runtime = RuntimeClient::new(socket);
+    let keeping = async || -> Result<fn() -> RunResult, BoxError> { keep(&data, &runtime).await };
+    let stop = replica.shutdown_token();
+    while !stop.is_cancelled() {
+        let kept = replica.locks().with(LOCK, LOCK_WAIT, keeping());
+        match stop.run_until_cancelled(kept).await {
+            Some(Err(LockError::Held(_))) => tracing::info!("another sentinel is still at work"),
+            Some(result) => result?,
+            None => {}
+        }
+    }
     Ok(())
 }
 
 /// Keeps the runtime and the collections in step for as long as it is polled.
-async fn keep(data: Co<SentinelData>, runtime: RuntimeClient) {
+async fn keep<T>(data: &Co<SentinelData>, runtime: &RuntimeClient) -> T {
     loop {
-        if let Err(error) = keep_connected(&data, &runtime).await {
+        if let Err(error) = keep_connected(data, runtime).await {
             tracing::warn!(%error, "lost the runtime");
         }
         tokio::time::sleep(RETRY).await;

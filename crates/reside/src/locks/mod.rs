@@ -63,6 +63,23 @@ pub trait LockService: Send + Sync + 'static {
     fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), BoxError>>;
 }
 
+/// A lease that is given back when it is dropped, also if whoever worked under it was dropped himself.
+struct Lease {
+    service: Arc<dyn LockService>,
+    name: String,
+    fence: Fence,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (service, name, fence) = (self.service.clone(), std::mem::take(&mut self.name), self.fence);
+        // A lease that can't be given back ends by itself.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { service.release(&name, fence).await });
+        }
+    }
+}
+
 /// The locks of a replica. Cheap to clone.
 #[derive(Clone)]
 pub struct Locks(Arc<dyn LockService>);
@@ -104,13 +121,15 @@ impl Locks {
             .await
             .map_err(LockError::Unreachable)?;
         let fence = acquired.ok_or_else(|| LockError::Held(name.to_owned()))?;
-        let result = tokio::select! {
+        let _lease = Lease {
+            service: self.0.clone(),
+            name: name.to_owned(),
+            fence,
+        };
+        tokio::select! {
             result = work => result.map_err(LockError::Work).and_then(|commit| commit().map_err(LockError::Work)),
             () = self.keep(name, fence) => Err(LockError::Lost(name.to_owned())),
-        };
-        // A lease that can't be given back ends by itself.
-        let _ = self.0.release(name, fence).await;
-        result
+        }
     }
 
     /// Renews a lease until it is lost.
