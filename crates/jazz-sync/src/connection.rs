@@ -21,6 +21,7 @@ pub async fn run(socket: WebSocket, driver: &Driver, queue_bytes_max: usize, sto
     let (peer, mut outgoing) = driver.add_peer(PeerRole::Client, queue_bytes_max);
     let reading = async {
         while let Some(Ok(frame)) = stream.next().await {
+            driver.room().await;
             match frame {
                 Message::Text(text) => driver.receive_frame(peer, &text),
                 Message::Close(_) => break,

@@ -215,6 +215,17 @@ impl Driver {
         }
     }
 
+    /// Waits until storage isn't far behind. Who takes frames from a connection does this before each, so that a peer
+    /// that sends faster than storage works is slowed down.
+    pub fn room(&self) -> impl Future<Output = ()> + Send + use<> {
+        let room = self.0.storage.as_ref().map(StorageThread::room);
+        async move {
+            if let Some(room) = room {
+                room.await;
+            }
+        }
+    }
+
     fn receive(&self, peer: PeerId, messages: Vec<Incoming>) {
         if messages.is_empty() {
             return;
@@ -472,6 +483,10 @@ impl Drop for LocalConnection {
 
 async fn pump(mut from: OutgoingReceiver, to: WeakDriver, peer: PeerId) {
     while let Ok(frame) = from.next_frame().await {
+        let Some(room) = to.upgrade().map(|to| to.room()) else {
+            return;
+        };
+        room.await;
         let Some(to) = to.upgrade() else { return };
         to.receive_frame(peer, &frame);
     }

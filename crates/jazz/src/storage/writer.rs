@@ -1,18 +1,22 @@
 //! The thread that owns storage. It takes everything that waits, writes it as one batch, and only then lets the
 //! messages go that rely on it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::{Content, Message};
 use cojson::sync::PeerId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{Storage, StorageError};
 
 /// Most pieces in one database transaction.
 const BATCH_PIECES_MAX: usize = 10_000;
+/// Most commands that may wait before nothing more is taken from peers.
+const WAITING_MAX: isize = 1_000;
 
 /// What the node asks of its storage, in this order.
 pub(crate) enum Command {
@@ -39,32 +43,84 @@ pub(crate) trait StorageEvents: Send + 'static {
 }
 
 /// A handle to the thread. Dropping it ends the thread once everything is written.
-pub(crate) struct StorageThread(Sender<Command>);
+pub(crate) struct StorageThread {
+    commands: Sender<Command>,
+    backlog: Arc<Backlog>,
+}
+
+/// What the thread has not yet done.
+#[derive(Default)]
+struct Backlog {
+    waiting: AtomicIsize,
+    shrunk: Notify,
+}
+
+impl Backlog {
+    fn done(&self, count: isize) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.shrunk.notify_waiters();
+    }
+}
+
+/// When the thread ends, nobody has to wait for it any more.
+struct Gone(Arc<Backlog>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.waiting.store(0, Ordering::Relaxed);
+        self.0.shrunk.notify_waiters();
+    }
+}
 
 impl StorageThread {
     /// Starts the thread.
     pub fn start(storage: Box<dyn Storage>, events: impl StorageEvents) -> std::io::Result<Self> {
         let (commands, received) = channel();
+        let backlog = Arc::new(Backlog::default());
+        let gone = Gone(backlog.clone());
         std::thread::Builder::new()
             .name("storage".to_owned())
-            .spawn(move || run(storage, &received, &events))?;
-        Ok(Self(commands))
+            .spawn(move || run(storage, &received, &events, &gone.0))?;
+        Ok(Self { commands, backlog })
     }
 
     /// Queues a command. After a failure nothing is done any more.
     pub fn command(&self, command: Command) {
-        // The thread ends early only after it reported a failure.
-        let _ = self.0.send(command);
+        self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.commands.send(command).is_err() {
+            // The thread ends early only after it reported a failure.
+            self.backlog.done(1);
+        }
+    }
+
+    /// Waits until the thread is not far behind.
+    pub fn room(&self) -> impl Future<Output = ()> + Send + use<> {
+        let backlog = self.backlog.clone();
+        async move {
+            loop {
+                let shrunk = backlog.shrunk.notified();
+                if backlog.waiting.load(Ordering::Relaxed) <= WAITING_MAX {
+                    return;
+                }
+                shrunk.await;
+            }
+        }
     }
 }
 
-fn run(mut storage: Box<dyn Storage>, commands: &Receiver<Command>, events: &impl StorageEvents) {
+fn run(
+    mut storage: Box<dyn Storage>,
+    commands: &Receiver<Command>,
+    events: &impl StorageEvents,
+    backlog: &Backlog,
+) {
     while let Ok(first) = commands.recv() {
         let batch: Vec<Command> = std::iter::once(first)
             .chain(commands.try_iter().take(BATCH_PIECES_MAX))
             .collect();
+        let count = batch.len().cast_signed();
         match run_batch(storage.as_mut(), batch, events) {
-            Ok(None) => {}
+            Ok(None) => backlog.done(count),
             Ok(Some(closed)) => {
                 drop(storage);
                 let _ = closed.send(());

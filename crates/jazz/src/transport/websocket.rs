@@ -75,6 +75,10 @@ async fn run(driver: Driver, url: &str) -> Result<(), tungstenite::Error> {
         let mut wait = CONNECT_TIMEOUT;
         while let Ok(Some(frame)) = timeout(wait, stream.next()).await {
             wait = SILENCE_MAX;
+            let Some(room) = driver.upgrade().map(|driver| driver.room()) else {
+                break;
+            };
+            room.await;
             let Some(driver) = driver.upgrade() else { break };
             match frame? {
                 tungstenite::Message::Text(text) => driver.receive_frame(peer, &text),
