@@ -28,6 +28,7 @@ use axum::extract::{State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use jazz::driver::Driver;
 use jazz::storage::{Durability, SqliteStorage, StorageError};
 use jazz::transport::FRAME_BYTES_MAX;
@@ -149,8 +150,10 @@ impl Server {
             .route("/healthz", get(|| async { "ok" }))
             .fallback(sync)
             .with_state(shared.clone());
+        // A message must not wait until the one before it is acknowledged.
+        let listener = self.listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let serving =
-            axum::serve(self.listener, app).with_graceful_shutdown(shared.stopping.clone().cancelled_owned());
+            axum::serve(listener, app).with_graceful_shutdown(shared.stopping.clone().cancelled_owned());
         let mut serving = tokio::spawn(serving.into_future());
         let result = tokio::select! {
             () = stop => Ok(()),

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use axum::serve::ListenerExt as _;
 use jazz::Node;
 use serde::Serialize;
 use tokio::{
@@ -171,6 +172,7 @@ impl HttpServer {
             .map_err(|error| format!("can't listen on {listen}: {error}"))?;
         info!(address = %listener.local_addr()?, "the HTTP server listens");
         let closing = CancellationToken::new();
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let server =
             axum::serve(listener, running.router()).with_graceful_shutdown(closing.clone().cancelled_owned());
         let task = tokio::spawn(async move {
