@@ -72,7 +72,10 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the program has no other way to say why it fails")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the program has no other way to say why it fails"
+)]
 fn complain(error: &Error) {
     eprintln!("error: {error}");
     let mut source = error.source();
@@ -107,9 +110,9 @@ fn repeat(name: &str, cli: &Cli, run: impl Fn(&Path) -> Result<Value, Error>) ->
         if result.is_err() {
             // The logs of the processes tell more.
             let kept = directory.keep();
-            return result.map(drop).map_err(|error| {
-                format!("{error} (the logs are in {})", kept.display()).into()
-            });
+            return result
+                .map(drop)
+                .map_err(|error| format!("{error} (the logs are in {})", kept.display()).into());
         }
         let mut figures = result?;
         if let Some(noise) = noise.shares() {
@@ -147,7 +150,11 @@ fn print_figures(path: &str, figures: &Value) -> Result<(), Error> {
             fields["med"], fields["min"], fields["max"]
         )),
         Value::Object(fields) => fields.iter().try_for_each(|(key, value)| {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            let path = if path.is_empty() {
+                key.clone()
+            } else {
+                format!("{path}.{key}")
+            };
             print_figures(&path, value)
         }),
         value => say(&format!("{path:<40} {value:>12}")),

@@ -80,10 +80,14 @@ impl Child {
 
     /// Returns the next line and how long after the start of the process it came.
     pub fn line(&self) -> Result<(Duration, String), Error> {
-        self.lines.recv_timeout(STEP_TIMEOUT).map_err(|error| match error {
-            RecvTimeoutError::Timeout => format!("`{}` took too long", self.role).into(),
-            RecvTimeoutError::Disconnected => format!("`{}` has ended; its log says why", self.role).into(),
-        })
+        self.lines
+            .recv_timeout(STEP_TIMEOUT)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => format!("`{}` took too long", self.role).into(),
+                RecvTimeoutError::Disconnected => {
+                    format!("`{}` has ended; its log says why", self.role).into()
+                }
+            })
     }
 
     /// Returns the next line, read.
@@ -158,7 +162,9 @@ impl<'a> CpuClock<'a> {
     /// Starts to count.
     pub fn start<const N: usize>(children: [&'a Child; N]) -> Result<Self, Error> {
         let read = |child: &'a Child| Ok((child, child.cpu()?));
-        Ok(Self(children.into_iter().map(read).collect::<Result<_, Error>>()?))
+        Ok(Self(
+            children.into_iter().map(read).collect::<Result<_, Error>>()?,
+        ))
     }
 
     /// CPU seconds since the start, of each.

@@ -90,10 +90,7 @@ impl Prepared {
         directory: &Path,
     ) -> Result<Child, Error> {
         // The port is free at this moment; nobody else on the machine takes ports of this range on purpose.
-        let port = TcpListener::bind("127.0.0.1:0")?
-            .local_addr()?
-            .port()
-            .to_string();
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port().to_string();
         let endpoint = format!("http://127.0.0.1:{port}");
         let variables = [
             (config::CONTROL_BLOCK_ID, self.control_block.as_str()),
