@@ -1,0 +1,87 @@
+//! The example images, built once by the command itself and given to every test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use reside_image::pack::{self, Program};
+use reside_image::{Identity, ResideManifest, Store, Tag, elf};
+use serde_json::Value;
+
+use crate::harness::Home;
+
+/// Gives a home the example images.
+pub fn copy_examples(target: &Path) {
+    static EXAMPLES: OnceLock<Home> = OnceLock::new();
+    let examples = EXAMPLES.get_or_init(build);
+    copy(&examples.images(), target);
+}
+
+fn build() -> Home {
+    let home = Home::empty();
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    for name in ["contracts/greeter.v1", "replicas/greeter", "replicas/visitor"] {
+        let folder: PathBuf = examples.join(name);
+        // The tests' own profile, whose dependencies are there already.
+        home.run(&["build", folder.to_str().unwrap(), "--profile", "dev"])
+            .expect_ok();
+    }
+    home
+}
+
+/// Blobs never change, so the copies share them.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if entry.file_name() == "index.json" || fs::hard_link(entry.path(), &target).is_err() {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+/// Publishes an image with this manifest whose program is the command itself with these arguments.
+pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) {
+    let store = Store::open(store).unwrap();
+    let writer = store.writer().unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_reside"));
+    let layer = pack::write_program_layer(&writer, program, "/program").unwrap();
+    let entrypoint = ["/program"]
+        .iter()
+        .chain(arguments)
+        .map(ToString::to_string)
+        .collect();
+    let program = Program {
+        layer,
+        architecture: elf::inspect(program).unwrap(),
+        entrypoint,
+    };
+    let manifest = ResideManifest::from_json(manifest.clone()).unwrap();
+    pack::write_image(
+        &writer,
+        &manifest,
+        &[Tag::latest()],
+        Some(&program),
+        Default::default(),
+    )
+    .unwrap();
+}
+
+/// Publishes an image without a manifest.
+pub fn publish_without_label(store: &Path, identity: &str) {
+    let store = Store::open(store).unwrap();
+    let writer = store.writer().unwrap();
+    let config =
+        br#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let config = writer.write_blob(reside_image::oci::CONFIG, config).unwrap();
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": reside_image::oci::MANIFEST, "config": config, "layers": [],
+    });
+    let identity: Identity = identity.parse().unwrap();
+    writer
+        .publish(&identity, &[Tag::latest()], manifest.to_string().as_bytes())
+        .unwrap();
+}

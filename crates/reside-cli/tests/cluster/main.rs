@@ -1,0 +1,11 @@
+//! Clusters as their users have them: the real binary, its processes, and what happens to them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod bad_input;
+mod faults;
+mod harness;
+mod healing;
+mod images;
+mod processes;
+mod transcript;
