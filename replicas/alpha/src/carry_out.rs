@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use alpha_v1::{
-    LoadRequestStatus, ManagementBlock, ReplicaKey, ReplicaRecord, ReplicaVersion, VersionStatus,
-};
+use alpha_v1::{LoadRequestStatus, ManagementBlock, ReplicaRecord, ReplicaVersion, VersionStatus};
 use futures::future::BoxFuture;
 use jazz::{AgentSecret, Credentials, WriteError};
 use reside::prelude::*;
@@ -59,81 +57,81 @@ async fn make_replica(
     accounts: &Arc<dyn Accounts>,
     plan: &Plan,
 ) -> Result<Co<ReplicaRecord>, BoxError> {
+    let owners = plan.owners.as_ref().ok_or("the replica of the plan has gone")?;
     let secret = state
         .secrets
         .get(plan.replica_id.to_string())?
         .ok_or("the plan's account has no secret")?;
     let credentials = Credentials::of(secret.parse::<AgentSecret>()?);
     let account = credentials.account_id.clone();
+    // An account is made elsewhere: it must not exist before its secret and the plan are safe.
+    state.node.wait_for_sync(SYNC_TIMEOUT).await?;
     accounts.ensure(credentials, plan.name.clone()).await?;
-    let rcb = make_control_block(state, plan, &account).await?;
+    let rcb = make_control_block(state, plan, &owners.control_block, &account).await?;
     let readers = state.replicas.owner();
-    let management_group = state.node.create_group()?;
-    management_group
-        .extend_as(&state.replica_manage_group, Role::Writer)
+    let management_group = state.node.load_group(owners.management.id()).await?;
+    extend(&management_group, &state.replica_manage_group, Role::Writer).await?;
+    extend(&management_group, &readers, Role::Reader).await?;
+    let management = ManagementBlock {
+        enabled: true,
+        placement_group: None,
+    };
+    let (node, id, manifest) = (&state.node, plan.replica_id, &plan.manifest);
+    let management = node
+        .get_or_create_unique(&management_group, "management", management)
         .await?;
-    management_group.extend_as(&readers, Role::Reader).await?;
-    let manifest = &plan.manifest;
-    let made = state.transaction(|tx| {
-        let management = tx.create(
-            &management_group,
-            ManagementBlock {
-                enabled: true,
-                placement_group: None,
-            },
-        )?;
-        let versions = tx.create_record::<&str, Ref<ReplicaVersion>>(&readers, [])?;
-        let record = ReplicaRecord {
-            id: plan.replica_id,
-            name: plan.name.clone(),
-            identity: manifest.identity.clone(),
-            info: manifest.info.clone(),
-            display_info: manifest.display_info.clone(),
-            account,
-            rcb: rcb.reference(),
-            management: management.reference(),
-            versions: versions.reference(),
-            current_version: plan.version_id,
-            implementations: Vec::new(),
-            owner_id: plan.owner_id.clone(),
-            unloaded_at: None,
-        };
-        let record = tx.create(&readers, record)?;
-        tx.insert(&state.replicas, plan.replica_id.to_string(), &record.reference())?;
-        Ok(record)
-    })?;
-    Ok(made)
+    let versions: Co<CoRecord<Ref<ReplicaVersion>>> = node
+        .get_or_create_unique_record(&readers, format!("replica/{id}/versions"))
+        .await?;
+    let record = ReplicaRecord {
+        id,
+        name: plan.name.clone(),
+        identity: manifest.identity.clone(),
+        info: manifest.info.clone(),
+        display_info: manifest.display_info.clone(),
+        account,
+        rcb: rcb.reference(),
+        management: management.reference(),
+        versions: versions.reference(),
+        current_version: plan.version_id,
+        implementations: Vec::new(),
+        owner_id: plan.owner_id.clone(),
+        unloaded_at: None,
+    };
+    let record = node
+        .get_or_create_unique(&readers, format!("replica/{id}"), record)
+        .await?;
+    state.replicas.insert(id.to_string(), &record.reference())?;
+    Ok(record)
 }
 
 /// Makes the control block, writable for the replica and for whoever may manage control blocks.
 async fn make_control_block(
     state: &State,
     plan: &Plan,
+    owner: &Ref<Group>,
     account: &AccountId,
 ) -> Result<Co<ControlBlock>, BoxError> {
-    let group = match &plan.control_block {
-        Some(block) => state.node.load(block).await?.owner(),
-        None => state.node.create_group()?,
-    };
-    if !group.parents()?.contains(&state.rcb_manage_group.reference()) {
-        group.extend_as(&state.rcb_manage_group, Role::Writer).await?;
-    }
+    let group = state.node.load_group(owner.id()).await?;
+    extend(&group, &state.rcb_manage_group, Role::Writer).await?;
     if group.role_of(account).is_none() {
         group.add_member(account, Role::Writer).await?;
     }
     ControlBlock::open(&state.node, &group, plan.replica_id, &plan.name).await
 }
 
+/// Makes the members of another group members of this one, unless they are.
+async fn extend(group: &Group, parent: &Group, role: Role) -> Result<(), BoxError> {
+    if !group.parents()?.contains(&parent.reference()) {
+        group.extend_as(parent, role).await?;
+    }
+    Ok(())
+}
+
 async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> Result<(), BoxError> {
     let versions = state.node.load(&record.get()?.versions).await?;
-    let implementations: Vec<Identity> = plan
-        .manifest
-        .implementations
-        .values()
-        .map(|implementation| implementation.identity.clone())
-        .collect();
-    if !versions.contains_key(plan.version_id.to_string())? {
-        let owner = state.replicas.owner();
+    let number = plan.version_id.to_string();
+    if !versions.contains_key(&number)? {
         let version = ReplicaVersion {
             id: plan.version_id,
             image: plan.image.clone(),
@@ -144,52 +142,27 @@ async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> 
             load_request_id: plan.load_request_id,
             error_message: None,
         };
-        state.transaction(|tx| {
-            let made = tx.create(&owner, version)?;
-            tx.insert(&versions, plan.version_id.to_string(), &made.reference())
-        })?;
+        let unique = format!("replica/{}/version/{number}", plan.replica_id);
+        let owner = state.replicas.owner();
+        let made = state.node.get_or_create_unique(&owner, unique, version).await?;
+        versions.insert(&number, &made.reference())?;
     }
-    make_current(
-        state,
-        record,
-        plan.version_id,
-        implementations,
-        &plan.manifest.display_info,
-    )
-    .await?;
+    make_current(record, plan.version_id, &plan.manifest)?;
     Ok(())
 }
 
-/// Makes a version the current one, in the record and in the lookups.
-pub async fn make_current(
-    state: &State,
+/// Makes a version the current one. The lookups follow from the record.
+pub fn make_current(
     record: &Co<ReplicaRecord>,
     version: u32,
-    implementations: Vec<Identity>,
-    display_info: &DisplayInfo,
+    manifest: &ReplicaManifest,
 ) -> Result<(), WriteError> {
-    let before = record.get()?;
-    let id = before.id;
-    state.add_to_index(ReplicaKey::Name(&before.name), id).await?;
-    state
-        .add_to_index(ReplicaKey::Identity(&before.identity), id)
-        .await?;
-    for contract in &implementations {
-        state.add_to_index(ReplicaKey::Contract(contract), id).await?;
-    }
-    for contract in before
-        .implementations
-        .iter()
-        .filter(|contract| !implementations.contains(contract))
-    {
-        state
-            .remove_from_index(ReplicaKey::Contract(contract), id)
-            .await?;
-    }
+    let implementations = manifest.implementations.values();
+    let implementations = implementations.map(|implementation| implementation.identity.clone());
     record.update(|record| {
         record.current_version = version;
-        record.implementations = implementations;
-        record.display_info = display_info.clone();
+        record.implementations = implementations.collect();
+        record.display_info = manifest.display_info.clone();
     })
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alpha_v1::{
-    AlphaData, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, GrantReason, LoadRequest,
-    LoadRequestStatus, ReplicaId, ReplicaKey,
+    AlphaContract, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, LoadRequest,
+    LoadRequestStatus, ReplicaId,
 };
 use jazz::{AgentSecret, CoId, SecretSeed};
 use kubernetes_sentinel_v1::SentinelData;
@@ -19,8 +19,9 @@ use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::carry_out::{Accounts, carry_out, make_current};
+use crate::lookups;
 use crate::permissions;
-use crate::plan::{Existing, plan};
+use crate::plan::{Existing, Owners, plan};
 use crate::setup::SystemReplica;
 use crate::state::{AlphaRoot, LoadedReplica, State};
 use crate::validate::{Problem, validate};
@@ -56,12 +57,13 @@ fn internal(error: impl Into<BoxError>) -> RpcError {
 impl Engine {
     /// Loads Alpha's data. `stop` ends everything that goes on in the background.
     pub async fn open(
-        data: Co<AlphaData>,
-        root: Co<AlphaRoot>,
+        replica: &Replica,
         images: Arc<dyn ImageSource>,
         accounts: Arc<dyn Accounts>,
         stop: CancellationToken,
     ) -> Result<Self, BoxError> {
+        let data = replica.implementation::<AlphaContract>()?.data().clone();
+        let root = replica.root::<AlphaRoot>().await?;
         Ok(Self(Arc::new(Inner {
             state: State::open(data, root).await?,
             images,
@@ -115,12 +117,19 @@ impl Engine {
             error_message: None,
             rejection_reason: None,
         };
-        let owner = state.load_requests.owner();
+        // One that a crash has left unlisted, and that nobody was told of, becomes this one.
+        let made = state
+            .node
+            .upsert_unique(
+                &state.load_requests.owner(),
+                format!("load-request/{id}"),
+                request,
+            )
+            .await
+            .map_err(internal)?;
         state
-            .transaction(|tx| {
-                let made = tx.create_unique(&owner, format!("load-request/{id}"), request)?;
-                tx.insert(&state.load_requests, id.to_string(), &made.reference())
-            })
+            .load_requests
+            .insert(id.to_string(), &made.reference())
             .map_err(internal)?;
         self.wake();
         Ok(id)
@@ -166,8 +175,12 @@ impl Engine {
     async fn settle(&self) -> Result<tokio::sync::MutexGuard<'_, ()>, BoxError> {
         let changing = self.0.changing.lock().await;
         let state = &self.0.state;
-        for plan in state.plans.entries()?.into_values() {
-            carry_out(state, &self.0.accounts, &plan).await?;
+        let plans = state.plans.entries()?;
+        for plan in plans.values() {
+            carry_out(state, &self.0.accounts, plan).await?;
+        }
+        if !plans.is_empty() {
+            lookups::reconcile(state).await?;
         }
         Ok(changing)
     }
@@ -201,7 +214,9 @@ impl Engine {
             now,
         )
         .map_err(|error| RpcError::wrong_state(error.to_string()))?;
-        plan.control_block = system.and_then(|system| system.control_block.clone());
+        if !known.iter().any(|replica| replica.id == plan.replica_id) {
+            plan.owners = Some(self.owners(system).await.map_err(internal)?);
+        }
         let secret = match system {
             Some(system) => system.secret.clone(),
             None => AgentSecret::from_seed(&SecretSeed::random(&mut jazz::driver::OsEntropy)),
@@ -234,6 +249,19 @@ impl Engine {
         })
     }
 
+    /// The groups of a new replica. A control block that the bootstrap has made keeps its own.
+    async fn owners(&self, system: Option<&SystemReplica>) -> Result<Owners, BoxError> {
+        let node = &self.0.state.node;
+        let control_block = match system.and_then(|system| system.control_block.as_ref()) {
+            Some(block) => node.load(block).await?.owner(),
+            None => node.create_group()?,
+        };
+        Ok(Owners {
+            control_block: control_block.reference(),
+            management: node.create_group()?.reference(),
+        })
+    }
+
     fn next_replica_id(&self) -> RpcResult<ReplicaId> {
         let state = &self.0.state;
         // A plan that is stored and not carried out yet has taken its number already.
@@ -244,7 +272,7 @@ impl Engine {
 
     /// Rejects a request.
     pub async fn reject(&self, by: &AccountId, id: u32, reason: Option<String>) -> RpcResult<()> {
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.settle().await.map_err(internal)?;
         let (handle, _) = self.pending_request(id).await?;
         handle
             .update(|request| {
@@ -281,7 +309,7 @@ impl Engine {
 
     /// Makes an older version current; without a number, the one before the current one.
     pub async fn rollback(&self, id: ReplicaId, version: Option<u32>) -> RpcResult<u32> {
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.settle().await.map_err(internal)?;
         let replica = self.replica(id).await?;
         let current = replica.record.current_version;
         let version = match version {
@@ -296,22 +324,8 @@ impl Engine {
             .versions
             .get(&version)
             .ok_or_else(|| RpcError::not_found(format!("replica {id} has no version {version}")))?;
-        let implementations = chosen
-            .manifest
-            .implementations
-            .values()
-            .map(|implementation| implementation.identity.clone())
-            .collect();
-        let display_info = &chosen.manifest.display_info;
-        make_current(
-            &self.0.state,
-            &replica.handle,
-            version,
-            implementations,
-            display_info,
-        )
-        .await
-        .map_err(internal)?;
+        make_current(&replica.handle, version, &chosen.manifest).map_err(internal)?;
+        lookups::reconcile(&self.0.state).await.map_err(internal)?;
         self.wake();
         Ok(version)
     }
@@ -319,7 +333,7 @@ impl Engine {
     /// Unloads a replica; its grants and objects go with the next run of the loop.
     pub async fn unload(&self, id: ReplicaId) -> RpcResult<()> {
         let state = &self.0.state;
-        let _changing = self.0.changing.lock().await;
+        let _changing = self.settle().await.map_err(internal)?;
         let replica = self.replica(id).await?;
         if id <= 2 {
             return Err(RpcError::wrong_state(format!(
@@ -333,44 +347,12 @@ impl Engine {
                 "{other} needs it for its requirement {key:?}; unload {other} first"
             )));
         }
-        let record = &replica.record;
-        let remove = async {
-            state
-                .remove_from_index(ReplicaKey::Name(&record.name), id)
-                .await?;
-            state
-                .remove_from_index(ReplicaKey::Identity(&record.identity), id)
-                .await?;
-            for contract in &record.implementations {
-                state
-                    .remove_from_index(ReplicaKey::Contract(contract), id)
-                    .await?;
-            }
-            self.drop_grants_of(&record.account).await?;
-            replica
-                .handle
-                .update(|record| record.unloaded_at = Some(Timestamp::now()))?;
-            Ok::<(), BoxError>(())
-        };
-        remove.await.map_err(internal)?;
+        replica
+            .handle
+            .update(|record| record.unloaded_at = Some(Timestamp::now()))
+            .map_err(internal)?;
+        lookups::reconcile(state).await.map_err(internal)?;
         self.wake();
-        Ok(())
-    }
-
-    /// Takes back what was granted to an account by hand.
-    async fn drop_grants_of(&self, account: &AccountId) -> Result<(), BoxError> {
-        let state = &self.0.state;
-        for reference in state.grants.entries()?.values() {
-            let grant = state.node.load(reference).await?;
-            let snapshot = grant.get()?;
-            if snapshot.account == *account && !snapshot.reasons.is_empty() {
-                grant.update(|grant| {
-                    grant
-                        .reasons
-                        .retain(|reason| !matches!(reason, GrantReason::Manual { .. }))
-                })?;
-            }
-        }
         Ok(())
     }
 
@@ -423,6 +405,7 @@ impl Engine {
             }
         }
         let _changing = self.settle().await?;
+        lookups::reconcile(state).await?;
         let replicas = state.loaded_replicas().await?;
         permissions::reconcile(state, &replicas).await?;
         for replica in replicas.values() {
@@ -474,6 +457,7 @@ pub fn existing(replica: &LoadedReplica) -> Existing {
         id: replica.record.id,
         name: replica.record.name.clone(),
         identity: replica.record.identity.clone(),
+        implementations: replica.record.implementations.clone(),
         info: replica.record.info.clone(),
         last_version: replica.versions.keys().next_back().copied().unwrap_or(0),
     }

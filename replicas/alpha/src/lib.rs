@@ -8,6 +8,7 @@
 mod carry_out;
 mod engine;
 mod grants;
+mod lookups;
 mod objects;
 mod permissions;
 mod plan;
@@ -21,6 +22,7 @@ mod validate;
 mod workloads;
 
 pub use carry_out::{Accounts, ServerAccounts};
+pub use engine::Engine;
 pub use settings::ClusterSettings;
 pub use setup::{Setup, SystemReplica};
 
@@ -35,7 +37,6 @@ use reside::locks::LockError;
 use reside::prelude::*;
 use reside_image::Store;
 
-use engine::Engine;
 use service::Service;
 use state::AlphaRoot;
 
@@ -86,14 +87,7 @@ pub async fn run(replica: Replica) -> RunResult {
         sync_server_url: settings.sync_server_url,
     };
     let stop = replica.shutdown_token();
-    let engine = Engine::open(
-        alpha.data().clone(),
-        root,
-        Arc::new(images),
-        Arc::new(accounts),
-        stop.clone(),
-    )
-    .await?;
+    let engine = Engine::open(&replica, Arc::new(images), Arc::new(accounts), stop.clone()).await?;
     replica.serve(AlphaContract, Service::new(alpha, engine.clone()))?;
     tokio::spawn(
         stop.clone()

@@ -1,7 +1,7 @@
 //! Who has which permission where, and why: grants follow from what the loaded versions ask for and from what
 //! administrators granted; the control blocks follow from the grants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use alpha_v1::{GrantReason, GrantRecord, ReplicaId};
 use jazz::{LoadError, WriteError};
@@ -16,17 +16,21 @@ type Wanted = BTreeMap<String, GrantRecord>;
 /// Brings the grants in step with the loaded versions, then the control blocks with the grants.
 pub async fn reconcile(state: &State, replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Result<(), BoxError> {
     let wanted = wanted(replicas);
+    let unloaded = unloaded_accounts(state).await?;
     for (key, reference) in state.grants.entries()? {
         let grant = state.node.load(&reference).await?;
         let before = grant.get()?;
-        let after = merged(before.clone(), wanted.get(&key), replicas);
+        let mut after = merged(before.clone(), wanted.get(&key), replicas);
+        if unloaded.contains(&after.account) {
+            after.reasons.clear();
+        }
         if after != before {
             grant.replace(&after)?;
         }
     }
     for (key, grant) in wanted {
         if !state.grants.contains_key(&key)? {
-            insert_grant(state, &key, grant)?;
+            insert_grant(state, &key, grant).await?;
         }
     }
     for replica in replicas.values() {
@@ -36,13 +40,25 @@ pub async fn reconcile(state: &State, replicas: &BTreeMap<ReplicaId, LoadedRepli
 }
 
 /// Writes a new grant.
-pub fn insert_grant(state: &State, key: &str, grant: GrantRecord) -> Result<Co<GrantRecord>, WriteError> {
-    let owner = state.grants.owner();
-    state.transaction(|tx| {
-        let made = tx.create(&owner, grant)?;
-        tx.insert(&state.grants, key, &made.reference())?;
-        Ok(made)
-    })
+pub async fn insert_grant(
+    state: &State,
+    key: &str,
+    grant: GrantRecord,
+) -> Result<Co<GrantRecord>, WriteError> {
+    let unique = format!("grant/{key}");
+    let made = state
+        .node
+        .upsert_unique(&state.grants.owner(), unique, grant)
+        .await?;
+    state.grants.insert(key, &made.reference())?;
+    Ok(made)
+}
+
+/// The accounts of replicas that were unloaded: they have no rights, however they came by them.
+async fn unloaded_accounts(state: &State) -> Result<HashSet<AccountId>, BoxError> {
+    let records = state.all_records().await?.into_iter();
+    let unloaded = records.filter(|(_, record)| record.unloaded_at.is_some());
+    Ok(unloaded.map(|(_, record)| record.account).collect())
 }
 
 /// What the current versions ask for, by the key of the grant.

@@ -31,8 +31,18 @@ pub struct Plan {
     pub approved_by: AccountId,
     /// When.
     pub approved_at: Timestamp,
-    /// A control block that exists before its replica; the bootstrap makes such ones.
-    pub control_block: Option<Ref<ControlBlock>>,
+    /// What will own the values of a new replica; absent for an update. The ids of those values follow from it.
+    pub owners: Option<Owners>,
+}
+
+/// Groups of one replica.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owners {
+    /// Owns the control block.
+    pub control_block: Ref<Group>,
+    /// Owns the management block.
+    pub management: Ref<Group>,
 }
 
 /// What planning needs to know of the replicas that are there.
@@ -46,6 +56,8 @@ pub struct Existing {
     pub identity: Identity,
     /// What can't change.
     pub info: Info,
+    /// Contracts that its current version implements.
+    pub implementations: Vec<Identity>,
     /// The highest version so far.
     pub last_version: u32,
 }
@@ -98,7 +110,7 @@ pub fn plan(
     approved_by: AccountId,
     approved_at: Timestamp,
 ) -> Result<Plan, PlanError> {
-    let requirements = choose(&validated.requirements, chosen)?;
+    let requirements = choose(&validated.requirements, chosen, replicas)?;
     let name = request
         .replica_name
         .clone()
@@ -131,7 +143,7 @@ pub fn plan(
         owner_id: request.owner_id.clone(),
         approved_by,
         approved_at,
-        control_block: None,
+        owners: None,
     })
 }
 
@@ -156,6 +168,7 @@ fn instance<'a>(
 fn choose(
     requirements: &[RequirementChoice],
     chosen: &BTreeMap<String, Vec<ReplicaId>>,
+    replicas: &[Existing],
 ) -> Result<BTreeMap<String, Vec<ReplicaId>>, PlanError> {
     if let Some(key) = chosen
         .keys()
@@ -165,8 +178,25 @@ fn choose(
     }
     requirements
         .iter()
-        .map(|choice| Ok((choice.key.clone(), choose_one(choice, chosen.get(&choice.key))?)))
+        .map(|choice| {
+            let choice = still_there(choice, replicas);
+            let served_by = choose_one(&choice, chosen.get(&choice.key))?;
+            Ok((choice.key, served_by))
+        })
         .collect()
+}
+
+/// The choice without replicas that were unloaded, or stopped implementing the contract, since the request was checked.
+fn still_there(choice: &RequirementChoice, replicas: &[Existing]) -> RequirementChoice {
+    let implements = |id: &ReplicaId| {
+        let mut implementing = replicas
+            .iter()
+            .filter(|replica| replica.implementations.contains(&choice.contract));
+        implementing.any(|replica| replica.id == *id)
+    };
+    let mut choice = choice.clone();
+    choice.candidates.retain(implements);
+    choice
 }
 
 fn choose_one(

@@ -101,7 +101,7 @@ impl Alpha for Service {
     async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {
         self.alpha.require(call, &ManageReplicas {})?;
         let version_id = self
-            .engine
+            .engine()?
             .rollback(request.replica_id, request.version_id)
             .await?;
         Ok(RolledBack { version_id })

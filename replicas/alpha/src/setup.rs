@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alpha_v1::{AlphaContract, ApproveLoadRequest, CreateLoadRequest, LoadRequestStatus, ReplicaId};
+use alpha_v1::{ApproveLoadRequest, CreateLoadRequest, LoadRequestStatus, ReplicaId};
 use jazz::AgentSecret;
 use kubernetes_sentinel_v1::SentinelData;
 use reside::Contract;
@@ -46,13 +46,12 @@ impl Setup {
         images: Arc<dyn ImageSource>,
         accounts: Arc<dyn Accounts>,
     ) -> Result<Self, BoxError> {
-        let alpha = replica.implementation::<AlphaContract>()?;
         let root = replica.root::<AlphaRoot>().await?;
         if root.get()?.settings.as_ref() != Some(&settings) {
             root.update(|root| root.settings = Some(settings))?;
         }
         let stop = CancellationToken::new();
-        let engine = Engine::open(alpha.data().clone(), root, images, accounts, stop.clone()).await?;
+        let engine = Engine::open(replica, images, accounts, stop.clone()).await?;
         Ok(Self { engine, stop })
     }
 

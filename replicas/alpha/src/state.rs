@@ -118,6 +118,18 @@ impl State {
         Ok(replicas)
     }
 
+    /// Loads the records of all replicas that ever were, oldest first.
+    pub async fn all_records(&self) -> Result<Vec<(Co<ReplicaRecord>, ReplicaRecord)>, LoadError> {
+        let mut records = Vec::new();
+        for reference in self.replicas.entries()?.values() {
+            let handle = self.node.load(reference).await?;
+            let record = handle.get()?;
+            records.push((handle, record));
+        }
+        records.sort_by_key(|(_, record)| record.id);
+        Ok(records)
+    }
+
     async fn load_replica(&self, reference: &Ref<ReplicaRecord>) -> Result<LoadedReplica, LoadError> {
         let handle = self.node.load(reference).await?;
         let record = handle.get()?;
@@ -167,27 +179,19 @@ impl State {
         highest.map_or(at_least, |highest| at_least.max(highest + 1))
     }
 
-    /// Adds a replica to a lookup.
-    pub async fn add_to_index(&self, key: ReplicaKey<'_>, id: ReplicaId) -> Result<(), WriteError> {
-        let owner = self.replicas.owner();
-        let index: Co<ReplicaIndex> = self
+    /// Makes a lookup lead to these replicas.
+    pub async fn set_index(
+        &self,
+        key: ReplicaKey<'_>,
+        replica_ids: Vec<ReplicaId>,
+    ) -> Result<(), WriteError> {
+        let (owner, wanted) = (self.replicas.owner(), ReplicaIndex { replica_ids });
+        let index = self
             .node
-            .get_or_create_unique(&owner, key.uniqueness(), ReplicaIndex::default())
+            .get_or_create_unique(&owner, key.uniqueness(), wanted.clone())
             .await?;
-        if !index.get()?.replica_ids.contains(&id) {
-            index.update(|index| index.replica_ids.push(id))?;
-        }
-        Ok(())
-    }
-
-    /// Takes a replica out of a lookup.
-    pub async fn remove_from_index(&self, key: ReplicaKey<'_>, id: ReplicaId) -> Result<(), WriteError> {
-        let owner = self.replicas.owner();
-        let found: Option<Co<ReplicaIndex>> = self.node.load_unique(owner.id(), key.uniqueness()).await?;
-        if let Some(index) = found
-            && index.get()?.replica_ids.contains(&id)
-        {
-            index.update(|index| index.replica_ids.retain(|other| *other != id))?;
+        if index.get()? != wanted {
+            index.replace(&wanted)?;
         }
         Ok(())
     }

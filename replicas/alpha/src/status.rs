@@ -7,6 +7,9 @@ use serde_json::Value;
 /// After so many restarts without ever having been ready, a version counts as failed.
 pub const RESTARTS_UNTIL_ERROR: u64 = 5;
 
+/// Reasons for which a process that never was can't be started.
+const UNAVAILABLE: [&str; 3] = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName"];
+
 /// A workload as the orchestrator reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
@@ -22,7 +25,7 @@ pub struct Observed {
     pub restarts: u64,
     /// Why it can't run or was given up.
     pub problem: Option<String>,
-    /// A job was given up.
+    /// A job was given up, or its image can't be had.
     pub failed: bool,
 }
 
@@ -52,6 +55,10 @@ impl Observed {
                 .find(|condition| condition["type"] == wanted && condition["status"] == "True")
         };
         let failed = condition("Failed");
+        // What can't be fetched doesn't get better by itself; it counts as failed until it is there.
+        let is_unavailable = waiting
+            .as_ref()
+            .is_some_and(|problem: &String| UNAVAILABLE.iter().any(|reason| problem.starts_with(reason)));
         let processes = match kind {
             Kind::Job => count("active"),
             _ => count("replicas"),
@@ -66,7 +73,7 @@ impl Observed {
             problem: failed
                 .and_then(|condition| condition["message"].as_str().map(str::to_owned))
                 .or(waiting),
-            failed: failed.is_some(),
+            failed: failed.is_some() || is_unavailable,
         }
     }
 

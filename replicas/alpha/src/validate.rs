@@ -260,23 +260,41 @@ pub async fn record(
                     record.manifest = manifest.clone();
                 })?;
             }
+            list(state, &known)?;
         }
         None => {
             let id = State::next_number(&state.contracts.keys()?, 1);
-            let owner = state.contracts.owner();
             let new = ContractRecord {
                 id,
                 identity: identity.clone(),
                 digest,
                 manifest: manifest.clone(),
             };
-            state.transaction(|tx| {
-                let made = tx.create_unique(&owner, format!("contract/{identity}"), new)?;
-                tx.insert(&state.contracts, id.to_string(), &made.reference())
-            })?;
+            let unique = format!("contract/{identity}");
+            let made = state
+                .node
+                .get_or_create_unique(&state.contracts.owner(), unique, new)
+                .await?;
+            list(state, &made)?;
         }
     }
     Ok(manifest)
+}
+
+/// Lists a contract under its number. One that was made just before a crash isn't listed, and its number may be taken
+/// by now.
+fn list(state: &State, contract: &Co<ContractRecord>) -> Result<(), Problem> {
+    let (id, reference) = (contract.get()?.id, contract.reference());
+    match state.contracts.get(id.to_string())? {
+        Some(listed) if listed == reference => {}
+        None => state.contracts.insert(id.to_string(), &reference)?,
+        Some(_) => {
+            let id = State::next_number(&state.contracts.keys()?, 1);
+            contract.update(|contract| contract.id = id)?;
+            state.contracts.insert(id.to_string(), &reference)?;
+        }
+    }
+    Ok(())
 }
 
 /// Instance ids follow from the params; what the image says of them is not relied on.

@@ -67,11 +67,20 @@ impl Sentinel {
     }
 
     async fn observe(&self, kind: Kind, name: &str) -> Result<Observed, BoxError> {
-        let live = match self.find(kind, name).await? {
-            Some(object) => object.get()?.live,
-            None => None,
+        let Some(object) = self.find(kind, name).await? else {
+            return Ok(Observed::default());
         };
-        Ok(Observed::of(kind, live.as_ref()))
+        let object = object.get()?;
+        let observed = Observed::of(kind, object.live.as_ref());
+        if object.status != ObjectStatus::Error {
+            return Ok(observed);
+        }
+        // What was refused and isn't there can't run; what is there runs on as it was.
+        Ok(Observed {
+            failed: observed.failed || !observed.exists,
+            problem: object.error_message.or(observed.problem),
+            ..observed
+        })
     }
 
     /// Makes an object be wished for; `None` wishes it away.
@@ -221,20 +230,20 @@ async fn remove_unloaded(
         .values()
         .map(|replica| replica.record.name.as_str())
         .collect();
-    for (id, reference) in state.replicas.entries()? {
-        if id.parse::<ReplicaId>().is_ok_and(|id| replicas.contains_key(&id)) {
+    let workloads: BTreeSet<(Kind, String)> = replicas.values().flat_map(workloads_of).collect();
+    for (_, record) in state.all_records().await? {
+        if record.unloaded_at.is_none() {
             continue;
         }
-        let record = state.node.load(&reference).await?.get()?;
-        let versions = state.node.load(&record.versions).await?;
-        for (version, reference) in versions.entries()? {
-            let Ok(number) = version.parse() else { continue };
-            let name = workload_name(&record.name, number);
-            if !names.contains(record.name.as_str()) {
-                sentinel.wish(workload_kind(&record.info), &name, None).await?;
+        let kind = workload_kind(&record.info);
+        for reference in state.node.load(&record.versions).await?.entries()?.values() {
+            let version = state.node.load(reference).await?;
+            let snapshot = version.get()?;
+            let name = workload_name(&record.name, snapshot.id);
+            if !workloads.contains(&(kind, name.clone())) {
+                sentinel.wish(kind, &name, None).await?;
             }
-            let version = state.node.load(&reference).await?;
-            if version.get()?.status != VersionStatus::Stopped {
+            if snapshot.status != VersionStatus::Stopped {
                 version.update(|version| version.status = VersionStatus::Stopped)?;
             }
         }
@@ -245,4 +254,11 @@ async fn remove_unloaded(
         }
     }
     Ok(())
+}
+
+/// The workloads that a replica may have.
+fn workloads_of(replica: &LoadedReplica) -> impl Iterator<Item = (Kind, String)> {
+    let kind = workload_kind(&replica.record.info);
+    let name = move |version: &u32| (kind, workload_name(&replica.record.name, *version));
+    replica.versions.keys().map(name)
 }
