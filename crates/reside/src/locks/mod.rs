@@ -19,7 +19,7 @@ pub use memory::MemoryLocks;
 use crate::contract::BoxError;
 
 /// How long a lease lasts without being renewed.
-const TTL: Duration = Duration::from_secs(10);
+const TTL: Duration = Duration::from_secs(4);
 
 /// Names a lease: grows with every lease of a lock.
 pub type Fence = u64;
