@@ -264,10 +264,12 @@ impl Engine {
 
     fn next_replica_id(&self) -> RpcResult<ReplicaId> {
         let state = &self.0.state;
-        // A plan that is stored and not carried out yet has taken its number already.
-        let planned = state.secrets.keys().map_err(internal)?;
+        // A plan that is not carried out yet has taken its number already. A secret alone hasn't: nobody has used it.
+        let plans = state.plans.entries().map_err(internal)?;
+        let planned = plans.values().map(|plan| plan.replica_id.to_string());
         let made = state.replicas.keys().map_err(internal)?;
-        Ok(State::next_number(planned.iter().chain(&made), 3))
+        let taken: Vec<String> = made.into_iter().chain(planned).collect();
+        Ok(State::next_number(&taken, 3))
     }
 
     /// Rejects a request.

@@ -82,7 +82,9 @@ impl Setup {
     async fn load_one(&self, replica: &SystemReplica) -> Result<(), BoxError> {
         let state = self.engine.state();
         let me = state.node.account_id().clone();
-        if state.secrets.contains_key(replica.id.to_string())? {
+        let plans = state.plans.entries()?;
+        let is_planned = plans.values().any(|plan| plan.replica_id == replica.id);
+        if is_planned || state.replicas.contains_key(replica.id.to_string())? {
             return Ok(());
         }
         let asked = CreateLoadRequest {

@@ -9,7 +9,7 @@ use alpha_v1::{
     ReplicaRecord, ReplicaVersion,
 };
 use futures::future::BoxFuture;
-use jazz::{CoId, Credentials, LocalServer};
+use jazz::{CoId, Credentials, LocalServer, NodeBuilder};
 use kubernetes_sentinel_v1::{Kind, ManagedObject, ObjectStatus, SentinelData};
 use parking_lot::Mutex;
 use reside::config::NetworkConfig;
@@ -32,6 +32,8 @@ pub struct World {
     pub accounts: Arc<TestAccounts>,
     pub credentials: Credentials,
     pub control_block: Ref<ControlBlock>,
+    /// Somebody who isn't a replica.
+    pub manager: Credentials,
     sentinel: Ref<SentinelData>,
 }
 
@@ -82,8 +84,7 @@ impl World {
     /// Makes what the bootstrap makes before there is an Alpha.
     pub async fn new() -> Self {
         let server = LocalServer::new();
-        let connecting = Node::builder().local_server(&server).create_account("alpha");
-        let node = connecting.connect().await.unwrap();
+        let node = connect(Node::builder().local_server(&server).create_account("alpha")).await;
         let group = node.create_group().unwrap();
         let block = ControlBlock::open(&node, &group, 1, "alpha").await.unwrap();
         let served_by = vec![node.account_id().clone()];
@@ -95,6 +96,7 @@ impl World {
         node.wait_for_sync(SOON).await.unwrap();
         let credentials = node.credentials().clone();
         node.shutdown().await;
+        let manager = connect(Node::builder().local_server(&server).create_account("manager")).await;
         let accounts = TestAccounts {
             server: server.clone(),
             made: Mutex::default(),
@@ -105,16 +107,14 @@ impl World {
             accounts: Arc::new(accounts),
             credentials,
             control_block: block.reference(),
+            manager: manager.credentials().clone(),
             sentinel,
         }
     }
 
     /// Starts Alpha from what the server has.
     pub async fn alpha(&self) -> Alpha {
-        let connecting = Node::builder()
-            .local_server(&self.server)
-            .account(self.credentials.clone());
-        let node = connecting.connect().await.unwrap();
+        let node = self.log_in(self.credentials.clone()).await;
         let wire = Wire::replace(&node, &self.server);
         let stop = CancellationToken::new();
         let launch = Launch {
@@ -156,13 +156,16 @@ impl World {
         .unwrap()
     }
 
-    /// Another node, logged into an account of its own.
-    pub async fn somebody(&self, name: &str) -> Node {
-        let connecting = Node::builder().local_server(&self.server).create_account(name);
-        let node = connecting.connect().await.unwrap();
-        node.wait_for_sync(SOON).await.unwrap();
-        node
+    /// Another node, logged into this account.
+    pub async fn log_in(&self, credentials: Credentials) -> Node {
+        connect(Node::builder().local_server(&self.server).account(credentials)).await
     }
+}
+
+async fn connect(connecting: NodeBuilder) -> Node {
+    let node = connecting.connect().await.unwrap();
+    node.wait_for_sync(SOON).await.unwrap();
+    node
 }
 
 /// A world with an Alpha in it.
