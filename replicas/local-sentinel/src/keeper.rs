@@ -23,6 +23,8 @@ pub struct Keeper {
     collections: BTreeMap<Kind, Co<Collection>>,
     /// Manifests as they were applied or refused last.
     handled: HashMap<Key, Option<Value>>,
+    /// What the runtime made of the manifests that it took.
+    taken: HashMap<Key, Value>,
     /// Values that are watched, each by a task.
     watched: HashSet<String>,
     watching: JoinSet<()>,
@@ -41,6 +43,7 @@ impl Keeper {
             runtime,
             collections,
             handled: HashMap::new(),
+            taken: HashMap::new(),
             watched: HashSet::new(),
             watching: JoinSet::new(),
             wake: Arc::new(Notify::new()),
@@ -100,6 +103,9 @@ impl Keeper {
             Err(ClientError::Refused(problem)) => (ObjectStatus::Error, Some(problem), wished.live.clone()),
             Err(error) => return Err(error.into()),
         };
+        if let (ObjectStatus::Updated, Some(live)) = (status, &live) {
+            self.taken.insert(key.clone(), contents(live));
+        }
         self.handled.insert(key, wished.manifest.clone());
         object.update(|object| {
             // Somebody may have wished for something else meanwhile; then this says nothing about it.
@@ -125,9 +131,14 @@ impl Keeper {
             Some(reference) => {
                 let object = collection.node().load(&reference).await?;
                 let before = object.get()?;
-                if live.is_none() && before.manifest.is_some() {
-                    // Somebody deleted it by hand: it is applied again.
-                    self.handled.remove(&(kind, name));
+                let key = (kind, name);
+                let is_changed = match (&live, self.taken.get(&key)) {
+                    (Some(live), Some(taken)) => contents(live) != *taken,
+                    (live, _) => live.is_none(),
+                };
+                if is_changed && before.manifest.is_some() {
+                    // Somebody changed or deleted it by hand: it is applied again.
+                    self.handled.remove(&key);
                     self.wake.notify_one();
                     object.update(|object| object.status = ObjectStatus::Requested)?;
                 }
@@ -145,6 +156,11 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// What an object is by wish; the rest is the runtime's to say.
+fn contents(live: &Value) -> Value {
+    json!(["spec", "data", "stringData", "rules"].map(|field| live.get(field)))
 }
 
 /// The manifest with what is not the writer's to say: kind, name, namespace and the label that marks it as ours.
