@@ -201,9 +201,7 @@ impl Home {
     /// What the cluster has to say when a test fails.
     fn story(&self) -> String {
         let mut story = self.run(&["replica", "list"]).out;
-        for log in [self.cluster().join("up.log")] {
-            story += &std::fs::read_to_string(log).unwrap_or_default();
-        }
+        story += &processes::read_folder(&self.cluster().join("up.log"));
         for name in ["alpha-1", "local-sentinel-1", "greeter-1", "sync"] {
             let path = self.cluster().join("logs").join(name);
             story += &format!("\n== {name}\n{}", processes::read_folder(&path));

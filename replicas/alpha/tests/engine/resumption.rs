@@ -30,7 +30,7 @@ enum Task {
 }
 
 /// A cluster with a greeter, and with a visitor of two versions that requires it; with what the task still needs.
-async fn prepared(task: Task) -> (World, Alpha) {
+async fn prepared(task: Task) -> World {
     let (world, alpha) = cluster_with_greeter().await;
     // Whoever may manage must be able to, whenever the replica was made.
     for group in managed_by(&alpha) {
@@ -47,8 +47,8 @@ async fn prepared(task: Task) -> (World, Alpha) {
         alpha.load_as(update()).await;
     }
     world.images.publish(&visitor());
-    alpha.node().wait_for_sync(SOON).await.unwrap();
-    (world, alpha)
+    alpha.shutdown().await;
+    world
 }
 
 fn update() -> CreateLoadRequest {
@@ -280,8 +280,8 @@ fn count(ids: Vec<CoId>) -> usize {
 }
 
 /// What comes of a task that nobody disturbs, and how many values are at the server then.
-async fn undisturbed(task: Task) -> (Value, usize) {
-    let (world, alpha) = prepared(task).await;
+async fn undisturbed(world: World, task: Task) -> (Value, usize) {
+    let alpha = world.alpha().await;
     perform(&alpha, task).await.unwrap();
     alpha.shutdown().await;
     let alpha = world.alpha().await;
@@ -315,9 +315,11 @@ async fn check_recovery(world: World, task: Task, step: usize, expected: &(Value
 
 /// Cuts Alpha's connection after every number of messages.
 async fn cut_at_every_message(task: Task) {
-    let expected = undisturbed(task).await;
+    let prepared = prepared(task).await;
+    let expected = undisturbed(prepared.fork(), task).await;
     for messages in 0.. {
-        let (world, alpha) = prepared(task).await;
+        let world = prepared.fork();
+        let alpha = world.alpha().await;
         alpha.wire.cut_after(messages);
         let finished = tokio::select! {
             biased;
@@ -340,9 +342,11 @@ async fn perform_durably(alpha: &Alpha, task: Task) {
 
 /// Drops the task after every number of polls; Alpha itself lives on, and its loop finishes what was decided.
 async fn drop_at_every_poll(task: Task) {
-    let expected = undisturbed(task).await;
+    let prepared = prepared(task).await;
+    let expected = undisturbed(prepared.fork(), task).await;
     for polls in 0.. {
-        let (world, alpha) = prepared(task).await;
+        let world = prepared.fork();
+        let alpha = world.alpha().await;
         let finished = {
             let mut work = pin!(perform(&alpha, task));
             let mut left = polls;

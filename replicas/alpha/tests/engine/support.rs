@@ -112,6 +112,33 @@ impl World {
         }
     }
 
+    /// Another world that is as this one is now, and goes its own way.
+    pub fn fork(&self) -> Self {
+        let logs: Vec<_> = self
+            .server
+            .driver()
+            .with(|node, _| node.values().iter().cloned().collect());
+        let server = LocalServer::new();
+        server.driver().with(|node, _| {
+            for log in logs {
+                node.values_mut().insert_log(log);
+            }
+        });
+        let accounts = TestAccounts {
+            server: server.clone(),
+            made: Mutex::new(self.accounts.made.lock().clone()),
+        };
+        Self {
+            server,
+            images: self.images.clone(),
+            accounts: Arc::new(accounts),
+            credentials: self.credentials.clone(),
+            control_block: self.control_block.clone(),
+            manager: self.manager.clone(),
+            sentinel: self.sentinel.clone(),
+        }
+    }
+
     /// Starts Alpha from what the server has.
     pub async fn alpha(&self) -> Alpha {
         let node = self.log_in(self.credentials.clone()).await;
