@@ -1,5 +1,11 @@
 //! A jazz-tools client from npm and our node, over our server: each reads what the other wrote.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(
+    clippy::print_stderr,
+    reason = "whoever runs the tests shall know what was left out"
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

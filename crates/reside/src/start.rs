@@ -295,7 +295,7 @@ impl Running {
     }
 
     /// Runs the replica's own code until it ends or the replica shall stop, then stops everything: no new calls are
-    /// taken, those under way are finished, and the last writes are stored. The own code gets [`STOP_TIMEOUT`] to end.
+    /// taken, those under way are finished, and the last writes are stored. The own code gets some seconds to end.
     pub async fn run(self, own: impl Future<Output = RunResult> + Send + 'static) -> RunResult {
         let Self {
             replica,

@@ -14,7 +14,7 @@ use crate::ui::{Drawing, Fields, Table, View, size_text};
 /// With `--output json` the whole manifest is shown, schemas included. Without a tag, `latest` is meant.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// Image: IDENTITY[:TAG] or IDENTITY@DIGEST
+    /// Image: IDENTITY, IDENTITY:TAG or IDENTITY@DIGEST
     image: Reference,
 }
 

@@ -19,7 +19,7 @@ use crate::ui::{Drawing, STRONG, View};
 /// already is updated. Undo with `reside replica rollback` or `reside replica unload`.
 #[derive(Args, Debug)]
 pub struct LoadArgs {
-    /// Image, as `reside build` prints it: IDENTITY[:TAG] or IDENTITY@DIGEST
+    /// Image, as `reside build` prints it: IDENTITY, IDENTITY:TAG or IDENTITY@DIGEST
     image: Reference,
 
     /// Name of the new replica instead of the image's own
