@@ -40,6 +40,7 @@ pub const ALL: &[Variable] = &[
     ),
     command(CONTEXT, "Context to use, unless `--context` is given"),
     command("NO_COLOR", "Any value turns colours off"),
+    command("COLUMNS", "Width of tables and errors, instead of the terminal's"),
     replica("RESIDE_CONTROL_BLOCK_ID", "Id of the replica's control block"),
     replica("RESIDE_ACCOUNT_ID", "Id of the replica's account"),
     replica("RESIDE_AGENT_SECRET", "Secret of the replica's account"),
@@ -60,6 +61,11 @@ pub const ALL: &[Variable] = &[
         "RESIDE_ETCD_HOSTS",
         "Addresses of the lock service, separated by commas",
     ),
+    replica(
+        "RESIDE_LOCK_SOCKET",
+        "Socket of the lock service of a single machine",
+    ),
+    replica("RESIDE_LISTEN_HOST", "Address of the replica's HTTP server (all)"),
     replica("RESIDE_LISTEN_PORT", "Port of the replica's HTTP server (8080)"),
     replica(
         "RESIDE_RUNTIME_SOCKET",

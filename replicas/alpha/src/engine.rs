@@ -50,6 +50,22 @@ struct Inner {
     stop: CancellationToken,
 }
 
+/// Set for as long as this lives: whoever acts may be dropped.
+struct Acting<'a>(&'a AtomicBool);
+
+impl<'a> Acting<'a> {
+    fn new(acting: &'a AtomicBool) -> Self {
+        acting.store(true, Ordering::Release);
+        Self(acting)
+    }
+}
+
+impl Drop for Acting<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 fn internal(error: impl Into<BoxError>) -> RpcError {
     RpcError::internal(error)
 }
@@ -178,9 +194,6 @@ impl Engine {
         let plans = state.plans.entries()?;
         for plan in plans.values() {
             carry_out(state, &self.0.accounts, plan).await?;
-        }
-        if !plans.is_empty() {
-            lookups::reconcile(state).await?;
         }
         Ok(changing)
     }
@@ -370,11 +383,10 @@ impl Engine {
         self.0.acting.load(Ordering::Acquire)
     }
 
-    /// Takes calls and runs the loop until Alpha stops.
+    /// Takes calls and runs the loop until Alpha stops, or for as long as it is polled.
     pub async fn act(&self) {
-        self.0.acting.store(true, Ordering::Release);
+        let _acting = Acting::new(&self.0.acting);
         self.run().await;
-        self.0.acting.store(false, Ordering::Release);
     }
 
     /// Runs the loop until Alpha stops.

@@ -33,7 +33,6 @@ use alpha_v1::AlphaContract;
 use kubernetes_sentinel_v1::{
     KubernetesSentinelContract, ManageDeployments, ManageIngresses, ManageJobs, ManageSecrets, ManageServices,
 };
-use reside::locks::LockError;
 use reside::prelude::*;
 use reside_image::Store;
 
@@ -49,8 +48,6 @@ const SENTINEL_RETRY: Duration = Duration::from_secs(1);
 /// Held by the Alpha that acts. While Alpha updates itself there are two: the old one starts the new one, and the new
 /// one waits until the old one has gone.
 const LOCK: &str = "reside/alpha";
-/// How long to wait for the lock before it is asked for again.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// Returns what Alpha is called, provides and uses.
 pub fn definition() -> ReplicaDefinition {
@@ -93,18 +90,7 @@ pub async fn run(replica: Replica) -> RunResult {
         stop.clone()
             .run_until_cancelled_owned(find_sentinel(replica.clone(), engine.clone())),
     );
-    let acting = async || {
-        engine.act().await;
-        Ok(|| Ok(()))
-    };
-    while !stop.is_cancelled() {
-        let acted = replica.locks().with(LOCK, LOCK_WAIT, acting());
-        match stop.run_until_cancelled(acted).await {
-            Some(Err(LockError::Held(_))) => tracing::info!("another Alpha is still at work"),
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(())) | None => {}
-        }
-    }
+    replica.locks().lead(LOCK, &stop, || engine.act()).await?;
     Ok(())
 }
 

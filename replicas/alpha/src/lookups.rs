@@ -10,12 +10,7 @@ use crate::state::State;
 
 /// Makes every lookup lead to the replicas that are loaded, oldest first.
 pub async fn reconcile(state: &State) -> Result<(), BoxError> {
-    let records: Vec<_> = state
-        .all_records()
-        .await?
-        .into_iter()
-        .map(|(_, record)| record)
-        .collect();
+    let records = state.all_records().await?;
     let mut by_name: BTreeMap<&str, Vec<ReplicaId>> = BTreeMap::new();
     let mut by_identity: BTreeMap<&Identity, Vec<ReplicaId>> = BTreeMap::new();
     let mut by_contract: BTreeMap<Identity, Vec<ReplicaId>> = BTreeMap::new();

@@ -57,8 +57,8 @@ pub async fn insert_grant(
 /// The accounts of replicas that were unloaded: they have no rights, however they came by them.
 async fn unloaded_accounts(state: &State) -> Result<HashSet<AccountId>, BoxError> {
     let records = state.all_records().await?.into_iter();
-    let unloaded = records.filter(|(_, record)| record.unloaded_at.is_some());
-    Ok(unloaded.map(|(_, record)| record.account).collect())
+    let unloaded = records.filter(|record| record.unloaded_at.is_some());
+    Ok(unloaded.map(|record| record.account).collect())
 }
 
 /// What the current versions ask for, by the key of the grant.

@@ -119,14 +119,12 @@ impl State {
     }
 
     /// Loads the records of all replicas that ever were, oldest first.
-    pub async fn all_records(&self) -> Result<Vec<(Co<ReplicaRecord>, ReplicaRecord)>, LoadError> {
+    pub async fn all_records(&self) -> Result<Vec<ReplicaRecord>, LoadError> {
         let mut records = Vec::new();
         for reference in self.replicas.entries()?.values() {
-            let handle = self.node.load(reference).await?;
-            let record = handle.get()?;
-            records.push((handle, record));
+            records.push(self.node.load(reference).await?.get()?);
         }
-        records.sort_by_key(|(_, record)| record.id);
+        records.sort_by_key(|record| record.id);
         Ok(records)
     }
 

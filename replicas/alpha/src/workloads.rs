@@ -231,7 +231,7 @@ async fn remove_unloaded(
         .map(|replica| replica.record.name.as_str())
         .collect();
     let workloads: BTreeSet<(Kind, String)> = replicas.values().flat_map(workloads_of).collect();
-    for (_, record) in state.all_records().await? {
+    for record in state.all_records().await? {
         if record.unloaded_at.is_none() {
             continue;
         }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use kubernetes_sentinel_v1::{KubernetesSentinelContract, SentinelData};
-use reside::locks::LockError;
 use reside::prelude::*;
 use reside_local::RuntimeClient;
 
@@ -28,8 +27,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Held by the sentinel that acts. While it is updated there are two: the old one starts the new one and ends itself.
 const LOCK: &str = "reside/local-sentinel";
-/// How long to wait for the lock before it is asked for again.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// Returns what the sentinel is called and provides.
 pub fn definition() -> ReplicaDefinition {
@@ -57,21 +54,16 @@ pub async fn run(replica: Replica) -> RunResult {
         .data()
         .clone();
     let runtime = RuntimeClient::new(socket);
-    let keeping = async || -> Result<fn() -> RunResult, BoxError> { keep(&data, &runtime).await };
     let stop = replica.shutdown_token();
-    while !stop.is_cancelled() {
-        let kept = replica.locks().with(LOCK, LOCK_WAIT, keeping());
-        match stop.run_until_cancelled(kept).await {
-            Some(Err(LockError::Held(_))) => tracing::info!("another sentinel is still at work"),
-            Some(result) => result?,
-            None => {}
-        }
-    }
+    replica
+        .locks()
+        .lead(LOCK, &stop, || keep(&data, &runtime))
+        .await?;
     Ok(())
 }
 
 /// Keeps the runtime and the collections in step for as long as it is polled.
-async fn keep<T>(data: &Co<SentinelData>, runtime: &RuntimeClient) -> T {
+async fn keep(data: &Co<SentinelData>, runtime: &RuntimeClient) {
     loop {
         if let Err(error) = keep_connected(data, runtime).await {
             tracing::warn!(%error, "lost the runtime");

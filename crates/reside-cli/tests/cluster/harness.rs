@@ -56,18 +56,24 @@ impl Home {
     pub fn with_greeter() -> Self {
         let home = Self::with_cluster();
         home.ok(&format!("replica load {GREETER}:latest --yes"));
-        home.run(&[
-            "permission",
-            "grant",
+        home.change_greeting("grant");
+        home
+    }
+
+    /// Grants or revokes `admin` to greet in English.
+    #[track_caller]
+    pub fn change_greeting(&self, verb: &str) {
+        let params = r#"{"language":"en"}"#;
+        let permission = [
             GREETER_V1,
             "greeting:create",
             "--account",
             "admin",
             "--params",
-            r#"{"language":"en"}"#,
-        ])
-        .expect_ok();
-        home
+            params,
+        ];
+        self.run(&[&["permission", verb], &permission[..]].concat())
+            .expect_ok();
     }
 
     pub fn path(&self) -> &Path {
@@ -202,10 +208,7 @@ impl Home {
     fn story(&self) -> String {
         let mut story = self.run(&["replica", "list"]).out;
         story += &processes::read_folder(&self.cluster().join("up.log"));
-        for name in ["alpha-1", "local-sentinel-1", "greeter-1", "sync"] {
-            let path = self.cluster().join("logs").join(name);
-            story += &format!("\n== {name}\n{}", processes::read_folder(&path));
-        }
+        story += &processes::read_folder(&self.cluster().join("logs"));
         story
     }
 }

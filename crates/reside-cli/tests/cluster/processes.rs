@@ -68,5 +68,9 @@ pub fn read_folder(path: &Path) -> String {
         let files = fs::read_dir(path).unwrap().flatten();
         return files.map(|file| read_folder(&file.path())).collect();
     }
-    fs::read_to_string(path).unwrap_or_default()
+    format!(
+        "\n== {}\n{}",
+        path.display(),
+        fs::read_to_string(path).unwrap_or_default()
+    )
 }

@@ -121,20 +121,7 @@ fn permissions_open_and_close(home: &Home) {
     );
     assert!(refused.err.contains(&grant), "{}", refused.err);
 
-    let change = |verb: &str| {
-        let arguments = [
-            "permission",
-            verb,
-            GREETER_V1,
-            "greeting:create",
-            "--account",
-            "admin",
-            "--params",
-            r#"{"language":"en"}"#,
-        ];
-        home.run(&arguments).expect_ok()
-    };
-    change("grant");
+    home.change_greeting("grant");
     let greeting = home.run(&[
         "call",
         "greeter",
@@ -148,15 +135,15 @@ fn permissions_open_and_close(home: &Home) {
         home.ok("permission list --account admin")
             .contains("greeting:create")
     );
-    change("revoke");
+    home.change_greeting("revoke");
     assert_eq!(home.greet("Ada").code, Some(1), "a revoked permission is refused");
     assert!(
         !home
             .ok("permission list --account admin")
             .contains("greeting:create")
     );
-    change("grant");
-    change("revoke");
+    home.change_greeting("grant");
+    home.change_greeting("revoke");
     assert_eq!(home.json("call greeter count {}"), json!({ "count": 3 }));
     home.ok("replica unload visitor");
 }

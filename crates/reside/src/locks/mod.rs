@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 pub use local::LocalLocks;
 pub use memory::MemoryLocks;
@@ -20,6 +21,8 @@ use crate::contract::BoxError;
 
 /// How long a lease lasts without being renewed.
 const TTL: Duration = Duration::from_secs(4);
+/// How long to wait for the lead before it is asked for again.
+const LEAD_WAIT: Duration = Duration::from_secs(60);
 
 /// Names a lease: grows with every lease of a lock.
 pub type Fence = u64;
@@ -130,6 +133,45 @@ impl Locks {
             result = work => result.map_err(LockError::Work).and_then(|commit| commit().map_err(LockError::Work)),
             () = self.keep(name, fence) => Err(LockError::Lost(name.to_owned())),
         }
+    }
+
+    /// Does `work` while holding the lock, until `stop`: for replicas of which only one may act while two versions
+    /// overlap. Whoever waits takes over when the other one has ended. `work` is dropped when it shall stop; an error
+    /// means that the lease was lost or can't be had.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use reside::locks::{Locks, MemoryLocks};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// let (locks, stop) = (Locks::new(MemoryLocks::default()), CancellationToken::new());
+    /// locks.lead("sweeper", &stop, async || stop.cancel()).await.unwrap();
+    /// # }
+    /// ```
+    pub async fn lead<W: Future<Output = ()>>(
+        &self,
+        name: &str,
+        stop: &CancellationToken,
+        work: impl Fn() -> W,
+    ) -> Result<(), LockError> {
+        while !stop.is_cancelled() {
+            let leading = async {
+                work().await;
+                Ok(|| Ok(()))
+            };
+            match stop
+                .run_until_cancelled(self.with(name, LEAD_WAIT, leading))
+                .await
+            {
+                Some(Err(LockError::Held(_))) => {
+                    tracing::info!(lock = name, "somebody else is still at work")
+                }
+                Some(result) => result?,
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Renews a lease until it is lost.

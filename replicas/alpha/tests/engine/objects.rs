@@ -180,11 +180,7 @@ async fn an_unloaded_replica_leaves_nothing_behind() {
 #[tokio::test(start_paused = true)]
 async fn a_placement_group_selects_nodes() {
     let (_world, alpha) = cluster_with_greeter().await;
-    let management = alpha
-        .node()
-        .load(&alpha.record(3).await.management)
-        .await
-        .unwrap();
+    let management = alpha.management(3).await;
     management
         .update(|management| management.placement_group = Some("fast".into()))
         .unwrap();

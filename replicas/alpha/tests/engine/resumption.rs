@@ -106,7 +106,7 @@ async fn picture(world: &World, alpha: &Alpha) -> Value {
     let mut names = BTreeMap::from([(alpha.me().to_string(), "alpha".to_owned())]);
     let mut replicas = BTreeMap::new();
     let mut lookups = BTreeMap::new();
-    for (_, record) in state.all_records().await.unwrap() {
+    for record in state.all_records().await.unwrap() {
         names.insert(record.account.to_string(), format!("account {}", record.id));
         names.insert(record.rcb.id().to_string(), format!("block {}", record.id));
         for key in [

@@ -161,11 +161,7 @@ async fn what_ran_and_does_not_is_degraded() {
 #[tokio::test(start_paused = true)]
 async fn a_disabled_replica_has_no_process_until_it_is_enabled() {
     let (_world, alpha) = updating(true).await;
-    let management = alpha
-        .node()
-        .load(&alpha.record(3).await.management)
-        .await
-        .unwrap();
+    let management = alpha.management(3).await;
     management
         .update(|management| management.enabled = false)
         .unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use alpha::{Accounts, ClusterSettings, Engine, Setup};
 use alpha_v1::{
-    ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, LoadRequest, LoadRequestStatus, ReplicaId,
-    ReplicaRecord, ReplicaVersion,
+    ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, LoadRequest, LoadRequestStatus,
+    ManagementBlock, ReplicaId, ReplicaRecord, ReplicaVersion,
 };
 use futures::future::BoxFuture;
 use jazz::{CoId, Credentials, LocalServer, NodeBuilder};
@@ -300,6 +300,10 @@ impl Alpha {
     pub async fn record(&self, id: ReplicaId) -> ReplicaRecord {
         let replica = self.engine.state().replica(id).await.unwrap();
         replica.expect("the replica exists").record
+    }
+
+    pub async fn management(&self, id: ReplicaId) -> Co<ManagementBlock> {
+        self.node().load(&self.record(id).await.management).await.unwrap()
     }
 
     pub async fn version(&self, id: ReplicaId, version: u32) -> ReplicaVersion {
