@@ -2,7 +2,7 @@
 //
 //   node client.mjs ws://127.0.0.1:PORT
 //
-// The schema `Note` here and the struct `Note` in crates/jazz-sync/tests/interop.rs describe the same values.
+// The schema `Note` here and the struct `Note` in crates/jazz-sync/tests/interop/notes.rs describe the same values.
 import { createInterface } from "node:readline";
 import { Account, Group, co, z } from "jazz-tools";
 import { startWorker } from "jazz-tools/worker";
