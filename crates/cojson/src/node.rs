@@ -14,7 +14,7 @@ use crate::ids::{AccountId, Author, CoId, SessionId};
 use crate::log::{CoValueLog, KnownState};
 use crate::message::Message;
 use crate::secrets::{AgentSecret, SignerSecret};
-use crate::sync::{Output, PeerId, PeerRole, Sync};
+use crate::sync::{Output, PeerId, PeerRole, Sync, Unconfirmed};
 use crate::transaction::{Timestamp, Transaction};
 use crate::values::Values;
 
@@ -384,9 +384,20 @@ impl Node {
         self.sync.request(&mut self.values, id);
     }
 
-    /// Whether every connected server, and there is one, has confirmed everything in memory.
-    pub fn is_synced(&self) -> bool {
-        self.unsigned.is_empty() && self.sync.is_synced()
+    /// What servers have not confirmed of what is in memory now; without a server, everything.
+    pub fn unconfirmed(&mut self) -> Unconfirmed {
+        self.flush();
+        self.sync.unconfirmed(&self.values)
+    }
+
+    /// Strikes out what every connected server has confirmed by now; tells whether that is all.
+    pub fn check_confirmed(&self, unconfirmed: &mut Unconfirmed) -> bool {
+        self.sync.check_confirmed(unconfirmed)
+    }
+
+    /// Changes whenever [`Node::check_confirmed`] may have another answer.
+    pub fn confirmations(&self) -> u64 {
+        self.sync.confirmations()
     }
 
     /// Whether a server is still sending pieces of a value.

@@ -13,11 +13,11 @@ use cojson::header::Kind;
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::Message;
-use cojson::sync::{Output, PeerId, PeerRole};
+use cojson::sync::{Output, PeerId, PeerRole, Unconfirmed};
 use cojson::transaction::Timestamp;
 use cojson::{Cx, Entropy, Node};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::storage::{Command, Storage, StorageError, StorageEvents, StorageThread};
@@ -66,8 +66,6 @@ struct Shared {
     core: Mutex<Core>,
     storage: Option<StorageThread>,
     next_peer: AtomicU64,
-    /// Whether servers have confirmed everything.
-    synced: watch::Sender<bool>,
     /// Why storage was given up.
     storage_failure: watch::Sender<Option<Arc<StorageError>>>,
     connections: Mutex<Vec<Reconnecting>>,
@@ -78,6 +76,10 @@ struct Core {
     node: Node,
     peers: HashMap<PeerId, (PeerRole, Outgoing)>,
     watched: HashMap<CoId, watch::Sender<Signal>>,
+    /// Who waits for servers to confirm what was there when the waiting began.
+    waiting: Vec<(Unconfirmed, oneshot::Sender<()>)>,
+    /// [`Node::confirmations`] when those who wait were last looked at.
+    confirmations: u64,
 }
 
 /// What has happened to a value; only ever counts up.
@@ -174,10 +176,7 @@ impl Driver {
                 }
             }
         }
-        let synced = core.node.is_synced();
-        self.0
-            .synced
-            .send_if_modified(|before| std::mem::replace(before, synced) != synced);
+        core.tell_who_waits();
     }
 
     /// Adds a connection: messages for it come out of the receiver.
@@ -329,14 +328,24 @@ impl Driver {
         !self.0.connections.lock().is_empty()
     }
 
-    /// Waits until every own write is durable at the server.
+    /// Waits until everything that was written before is durable at every connected server, and there is one. What is
+    /// written in the meantime isn't waited for.
     pub async fn wait_for_sync(&self, within: Duration) -> Result<(), NotSynced> {
-        let mut synced = self.0.synced.subscribe();
-        let waiting = tokio::time::timeout(within, synced.wait_for(|synced| *synced));
-        if waiting.await.is_ok_and(|seen| seen.is_ok()) {
-            Ok(())
-        } else {
-            Err(NotSynced)
+        let confirmed = {
+            let mut core = self.0.core.lock();
+            let mut unconfirmed = core.node.unconfirmed();
+            if core.node.check_confirmed(&mut unconfirmed) {
+                return Ok(());
+            }
+            let (done, confirmed) = oneshot::channel();
+            core.waiting.push((unconfirmed, done));
+            // Asking made the node send what waited to be sent together.
+            self.drain(&mut core);
+            confirmed
+        };
+        match tokio::time::timeout(within, confirmed).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(NotSynced),
         }
     }
 
@@ -387,10 +396,11 @@ impl Shared {
                 node,
                 peers: HashMap::new(),
                 watched: HashMap::new(),
+                waiting: Vec::new(),
+                confirmations: 0,
             }),
             storage,
             next_peer: AtomicU64::new(0),
-            synced: watch::Sender::new(false),
             storage_failure: watch::Sender::new(None),
             connections: Mutex::new(Vec::new()),
             connected: watch::Sender::new(0),
@@ -409,6 +419,20 @@ impl Core {
                 self.watched.remove(id);
             } else {
                 signal.send_modify(change);
+            }
+        }
+    }
+
+    fn tell_who_waits(&mut self) {
+        let confirmations = self.node.confirmations();
+        if std::mem::replace(&mut self.confirmations, confirmations) == confirmations {
+            return;
+        }
+        for (mut unconfirmed, done) in std::mem::take(&mut self.waiting) {
+            if self.node.check_confirmed(&mut unconfirmed) {
+                let _ = done.send(());
+            } else if !done.is_closed() {
+                self.waiting.push((unconfirmed, done));
             }
         }
     }

@@ -59,7 +59,8 @@ impl Node {
         &self.0.credentials
     }
 
-    /// Waits until the server has everything that was written here, durably. Without a server that never happens.
+    /// Waits until the server has everything that was written here before, durably. What is written in the meantime isn't
+    /// waited for. Without a server that never happens.
     pub async fn wait_for_sync(&self, within: Duration) -> Result<(), NotSynced> {
         self.0.driver.wait_for_sync(within).await
     }

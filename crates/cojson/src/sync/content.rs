@@ -43,6 +43,14 @@ impl Have {
         }
     }
 
+    /// Whether nothing of `other` is missing.
+    pub fn includes(&self, other: &Self) -> bool {
+        let has = |(session, count): (&SessionId, &u64)| {
+            *count == 0 || self.sessions.get(session).is_some_and(|have| have >= count)
+        };
+        (self.header || !other.header) && other.sessions.iter().all(has)
+    }
+
     /// Whether nothing of `log` is missing.
     pub fn covers(&self, log: &CoValueLog) -> bool {
         self.header

@@ -4,6 +4,7 @@
 //! Order is a promise: what is in an [`Output::Store`] must be durable before a later [`Output::Send`] leaves, because
 //! acknowledgements come last. Two idle peers with nothing to tell each other fall silent.
 
+mod confirm;
 mod content;
 mod lookup;
 mod peer;
@@ -20,6 +21,7 @@ use crate::message::{Content, Message};
 use crate::transaction::Timestamp;
 use crate::values::Values;
 
+pub use confirm::Unconfirmed;
 use content::Have;
 use lookup::{Job, Lookup};
 use peer::{Peer, PeerValue};
@@ -70,6 +72,8 @@ pub struct Sync {
     dirty: IndexSet<CoId>,
     /// Acknowledgements that wait for the flush; `true`: a correction.
     acknowledge: BTreeMap<(PeerId, CoId), bool>,
+    /// How often a server has connected, left, or told what it has.
+    confirmations: u64,
     /// The time of the latest input.
     now: Timestamp,
     out: VecDeque<Output>,
@@ -87,6 +91,7 @@ impl Sync {
     /// A peer is there. A server is told what we have, so that both sides catch up.
     pub fn connected(&mut self, values: &Values, id: PeerId, role: PeerRole) {
         self.peers.insert(id, Peer::new(role));
+        self.confirmations += 1;
         if role == PeerRole::Server {
             let mut seen = BTreeSet::new();
             let mut order = Vec::new();
@@ -106,6 +111,7 @@ impl Sync {
     /// A peer is gone, and with it everything it waited for.
     pub fn disconnected(&mut self, id: PeerId) {
         self.peers.remove(&id);
+        self.confirmations += 1;
         self.acknowledge.retain(|(peer, _), _| *peer != id);
         self.drop_jobs_of(id);
     }
@@ -181,13 +187,6 @@ impl Sync {
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
-    }
-
-    /// Whether every connected server, and there is one, has confirmed everything in memory.
-    pub fn is_synced(&self) -> bool {
-        self.dirty.is_empty()
-            && self.servers().next().is_some()
-            && self.peers.values().all(|peer| peer.unconfirmed.is_empty())
     }
 
     /// Whether a server is still sending pieces of the value.

@@ -145,6 +145,7 @@ impl Sync {
                 .is_some_and(|value| value.confirmed.covers(log))
         {
             entry.unconfirmed.remove(&id);
+            self.confirmations += 1;
         }
         self.acknowledge_settled(peer, Some(&id));
     }

@@ -143,6 +143,7 @@ impl Sync {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
+        self.confirmations += 1;
         let settled = entry.settle(&state.id);
         let role = entry.role;
         let id = state.id;

@@ -11,5 +11,6 @@ mod maps;
 mod permissions;
 mod subscriptions;
 mod support;
+mod sync;
 mod transactions;
 mod unique;
