@@ -1,63 +1,88 @@
-//! The lock service: leases that end by themselves. First come, first served.
+//! The lock service: leases that end with the connection they were granted on, or by themselves. First come, first
+//! served.
 //!
 //! The protocol, HTTP with JSON over the Unix socket that `RESIDE_LOCK_SOCKET` names:
 //!
-//! * `POST /locks/acquire` `{name, ttlMs, waitMs}` → 200 `{fence}`, or 409 if it was taken for all of `waitMs`
+//! * `POST /locks/acquire` `{name, ttlMs, waitMs}` → 200 and the line `{fence}`, or 409 if it was taken for all of
+//!   `waitMs`. The answer ends when the lease does. Closing the connection ends the lease, or the wait for it.
 //! * `POST /locks/renew` `{name, fence, ttlMs}` → 200, or 409 if the lease is over
-//! * `POST /locks/release` `{name, fence}` → 200
 //!
-//! `fence` grows with every lease of a lock and names the lease.
+//! `fence` names the lease and grows from lease to lease. The kernel closes the connections of a process that dies, so
+//! its locks are free at once; one that hangs keeps them until its leases' time is over.
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Longest name of a lock.
 const NAME_BYTES_MAX: usize = 512;
-/// Most locks that are held or waited for.
+/// Most locks that are held at once.
 const LOCKS_MAX: usize = 100_000;
 /// Longest lease, and longest wait for one.
 const TIME_MAX: Duration = Duration::from_secs(600);
 
 /// All locks.
-#[derive(Clone, Default)]
-pub(crate) struct Locks(Arc<Mutex<HashMap<String, Lock>>>);
+#[derive(Clone)]
+pub(crate) struct Locks(Arc<Mutex<Table>>);
 
-#[derive(Default)]
+struct Table {
+    last_fence: u64,
+    held: HashMap<String, Lock>,
+}
+
+/// A lock that is held.
 struct Lock {
-    /// Number of the newest lease.
     fence: u64,
-    /// When the current lease ends.
-    held_until: Option<Instant>,
-    waiting: VecDeque<(Duration, oneshot::Sender<u64>)>,
+    until: Instant,
+    waiting: VecDeque<Waiting>,
+}
+
+struct Waiting {
+    ttl: Duration,
+    granted: oneshot::Sender<Lease>,
+}
+
+/// A lock that is held, for whoever holds it. Dropping it hands the lock on.
+pub(crate) struct Lease {
+    locks: Locks,
+    name: String,
+    fence: u64,
 }
 
 impl Locks {
-    /// Takes a lock, waiting for it if need be.
-    pub async fn acquire(&self, name: &str, ttl: Duration, wait: Duration) -> Option<u64> {
+    /// All locks are free. Fences follow the clock, so that they also grow when the runtime is started again.
+    pub fn new() -> Self {
+        let now = jiff::Timestamp::now().as_microsecond();
+        Self(Arc::new(Mutex::new(Table {
+            last_fence: now.unsigned_abs(),
+            held: HashMap::new(),
+        })))
+    }
+
+    /// Takes a lock, waiting for it if need be. Whoever drops the future has given up his place.
+    pub async fn acquire(&self, name: &str, ttl: Duration, wait: Duration) -> Option<Lease> {
         let receiver = {
-            let mut locks = self.0.lock();
-            if locks.len() >= LOCKS_MAX && !locks.contains_key(name) {
-                return None;
-            }
-            let lock = locks.entry(name.to_owned()).or_default();
-            if lock.held_until.is_none() {
-                let fence = lock.lease(ttl);
-                drop(locks);
-                self.expire(name.to_owned(), fence);
-                return Some(fence);
-            }
-            let (sender, receiver) = oneshot::channel();
-            lock.waiting.push_back((ttl, sender));
+            let mut table = self.0.lock();
+            let Some(lock) = table.held.get_mut(name) else {
+                let has_room = table.held.len() < LOCKS_MAX;
+                return has_room.then(|| self.grant(&mut table, name, ttl, VecDeque::new()));
+            };
+            lock.waiting.retain(|waiting| !waiting.granted.is_closed());
+            let (granted, receiver) = oneshot::channel();
+            lock.waiting.push_back(Waiting { ttl, granted });
             receiver
         };
         timeout(wait, receiver).await.ok()?.ok()
@@ -65,61 +90,64 @@ impl Locks {
 
     /// Makes a lease last longer; `false` if it is over.
     pub fn renew(&self, name: &str, fence: u64, ttl: Duration) -> bool {
-        let mut locks = self.0.lock();
-        match locks.get_mut(name) {
-            Some(lock) if lock.fence == fence && lock.held_until.is_some() => {
-                lock.held_until = Some(Instant::now() + ttl);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Ends a lease.
-    pub fn release(&self, name: &str, fence: u64) {
-        let mut locks = self.0.lock();
-        let Some(lock) = locks
-            .get_mut(name)
-            .filter(|lock| lock.fence == fence && lock.held_until.is_some())
-        else {
-            return;
+        let now = Instant::now();
+        let mut table = self.0.lock();
+        let lock = table.held.get_mut(name);
+        let Some(lock) = lock.filter(|lock| lock.fence == fence && lock.until > now) else {
+            return false;
         };
-        lock.held_until = None;
-        while let Some((ttl, sender)) = lock.waiting.pop_front() {
-            let fence = lock.lease(ttl);
-            if sender.send(fence).is_ok() {
-                drop(locks);
-                self.expire(name.to_owned(), fence);
-                return;
-            }
-            lock.held_until = None;
-        }
+        lock.until = now + ttl;
+        true
     }
 
-    /// Ends the lease when its time is over.
-    fn expire(&self, name: String, fence: u64) {
-        let locks = self.clone();
-        tokio::spawn(async move {
-            loop {
-                let end = match locks.0.lock().get(&name) {
-                    Some(lock) if lock.fence == fence => lock.held_until,
-                    _ => None,
-                };
-                match end {
-                    None => return,
-                    Some(end) if end <= Instant::now() => return locks.release(&name, fence),
-                    Some(end) => sleep_until(end).await,
-                }
-            }
-        });
+    fn grant(&self, table: &mut Table, name: &str, ttl: Duration, waiting: VecDeque<Waiting>) -> Lease {
+        table.last_fence += 1;
+        let lock = Lock {
+            fence: table.last_fence,
+            until: Instant::now() + ttl,
+            waiting,
+        };
+        table.held.insert(name.to_owned(), lock);
+        Lease {
+            locks: self.clone(),
+            name: name.to_owned(),
+            fence: table.last_fence,
+        }
     }
 }
 
-impl Lock {
-    fn lease(&mut self, ttl: Duration) -> u64 {
-        self.fence += 1;
-        self.held_until = Some(Instant::now() + ttl);
-        self.fence
+impl Lease {
+    /// Waits until its time is over.
+    async fn over(&self) {
+        loop {
+            let until = match self.locks.0.lock().held.get(&self.name) {
+                Some(lock) if lock.fence == self.fence => lock.until,
+                _ => return,
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut table = self.locks.0.lock();
+        let Some(mut lock) = table.held.remove(&self.name) else {
+            return;
+        };
+        while let Some(next) = lock.waiting.pop_front() {
+            if next.granted.is_closed() {
+                continue;
+            }
+            let lease = self.locks.grant(&mut table, &self.name, next.ttl, lock.waiting);
+            drop(table);
+            // Whoever has gone in this very moment leaves the lease to be dropped, which hands it on.
+            drop(next.granted.send(lease));
+            return;
+        }
     }
 }
 
@@ -133,11 +161,6 @@ struct LockRequest {
     ttl_ms: u64,
     #[serde(default)]
     wait_ms: u64,
-}
-
-#[derive(Serialize)]
-struct Lease {
-    fence: u64,
 }
 
 impl LockRequest {
@@ -156,17 +179,14 @@ impl LockRequest {
 
 /// The lock service as HTTP.
 pub(crate) fn router(locks: Locks) -> Router {
-    async fn acquire(
-        State(locks): State<Locks>,
-        Json(asked): Json<LockRequest>,
-    ) -> Result<Json<Lease>, StatusCode> {
+    async fn acquire(State(locks): State<Locks>, Json(asked): Json<LockRequest>) -> Result<Body, StatusCode> {
         let asked = asked.check()?;
         let wait = Duration::from_millis(asked.wait_ms).min(TIME_MAX);
-        let fence = locks
+        let lease = locks
             .acquire(&asked.name, asked.ttl(), wait)
             .await
             .ok_or(StatusCode::CONFLICT)?;
-        Ok(Json(Lease { fence }))
+        Ok(answer(lease))
     }
     async fn renew(
         State(locks): State<Locks>,
@@ -179,19 +199,18 @@ pub(crate) fn router(locks: Locks) -> Router {
             Err(StatusCode::CONFLICT)
         }
     }
-    async fn release(
-        State(locks): State<Locks>,
-        Json(asked): Json<LockRequest>,
-    ) -> Result<StatusCode, StatusCode> {
-        let asked = asked.check()?;
-        locks.release(&asked.name, asked.fence);
-        Ok(StatusCode::OK)
-    }
     Router::new()
         .route("/locks/acquire", post(acquire))
         .route("/locks/renew", post(renew))
-        .route("/locks/release", post(release))
         .with_state(locks)
+}
+
+/// A body that holds the lease: it is dropped when it has ended and when the connection closes.
+fn answer(lease: Lease) -> Body {
+    let line = format!("{}\n", json!({ "fence": lease.fence }));
+    let lines = stream::iter([line]).chain(stream::pending());
+    let while_held = lines.take_until(async move { lease.over().await });
+    Body::from_stream(while_held.map(Ok::<_, Infallible>))
 }
 
 #[cfg(test)]
@@ -203,28 +222,53 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lock_has_one_holder_at_a_time() {
-        let locks = Locks::default();
+        let locks = Locks::new();
         let first = locks.acquire("a", TTL, NO_WAIT).await.unwrap();
-        assert_eq!(locks.acquire("a", TTL, NO_WAIT).await, None);
-        locks.release("a", first);
-        assert!(locks.acquire("a", TTL, NO_WAIT).await.unwrap() > first);
+        assert!(locks.acquire("a", TTL, NO_WAIT).await.is_none());
+        assert!(locks.acquire("b", TTL, NO_WAIT).await.is_some());
+        let fence = first.fence;
+        drop(first);
+        assert!(locks.acquire("a", TTL, NO_WAIT).await.unwrap().fence > fence);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lease_that_is_not_renewed_goes_to_the_next() {
-        let locks = Locks::default();
+    async fn a_lease_that_is_not_renewed_is_over() {
+        let locks = Locks::new();
+        let lease = locks.acquire("a", TTL, NO_WAIT).await.unwrap();
+        let granted = Instant::now();
+        tokio::time::advance(TTL / 2).await;
+        assert!(locks.renew("a", lease.fence, TTL));
+        lease.over().await;
+        assert_eq!(granted.elapsed(), TTL + TTL / 2);
+        assert!(!locks.renew("a", lease.fence, TTL));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_are_served_in_order() {
+        let locks = Locks::new();
         let first = locks.acquire("a", TTL, NO_WAIT).await.unwrap();
-        let second = locks.acquire("a", TTL, 3 * TTL).await.unwrap();
-        assert!(!locks.renew("a", first, TTL));
-        assert!(locks.renew("a", second, TTL));
+        let (mut second, mut third) = (
+            Box::pin(locks.acquire("a", TTL, TTL)),
+            Box::pin(locks.acquire("a", TTL, TTL)),
+        );
+        assert!(futures::poll!(&mut second).is_pending());
+        assert!(futures::poll!(&mut third).is_pending());
+        drop(first);
+        assert!(futures::poll!(&mut third).is_pending());
+        drop(second.await.unwrap());
+        assert!(third.await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_gave_up_waiting_is_passed_over() {
-        let locks = Locks::default();
+        let locks = Locks::new();
         let first = locks.acquire("a", TTL, NO_WAIT).await.unwrap();
-        assert_eq!(locks.acquire("a", TTL, TTL / 2).await, None);
-        locks.release("a", first);
+        assert!(locks.acquire("a", TTL, TTL / 2).await.is_none());
+        let mut leaving = Box::pin(locks.acquire("a", TTL, TTL));
+        assert!(futures::poll!(&mut leaving).is_pending());
+        drop(first);
+        // The lock was granted to this one, who never took it.
+        drop(leaving);
         assert!(locks.acquire("a", TTL, NO_WAIT).await.is_some());
     }
 }

@@ -148,7 +148,7 @@ impl Runtime {
         let servers = vec![
             serve(listener, gateway::router(context.clone())),
             serve(api_listener, api::router(context.clone(), stop.clone())),
-            serve(lock_listener, locks::router(Locks::default())),
+            serve(lock_listener, locks::router(Locks::new())),
         ];
         let controller = Arc::new(Controller::default());
         let runtime = Self {

@@ -1,4 +1,5 @@
-//! The lock service of the local runtime: HTTP with JSON over a Unix socket.
+//! The lock service of the local runtime: HTTP with JSON over a Unix socket. A lease lives as long as the connection it
+//! was granted on.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,17 +8,19 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Fence, LockService};
+use super::{Lease, LockService};
 use crate::contract::BoxError;
 
-/// Longest answer that is read.
-const ANSWER_BYTES_MAX: usize = 4096;
+/// Longest line that is read.
+const LINE_BYTES_MAX: usize = 4096;
 
 /// Talks to the runtime behind `RESIDE_LOCK_SOCKET`.
 #[derive(Clone, Debug)]
@@ -25,9 +28,24 @@ pub struct LocalLocks {
     socket: PathBuf,
 }
 
+/// A lease, and the connection that keeps it.
+struct LocalLease {
+    service: LocalLocks,
+    name: String,
+    fence: u64,
+    _answer: Answer,
+}
+
+/// An answer that may go on; dropping it closes its connection.
+struct Answer {
+    body: Incoming,
+    _connection: AbortOnDropHandle<hyper::Result<()>>,
+}
+
+/// What the service says of a lease.
 #[derive(Deserialize)]
-struct Lease {
-    fence: Fence,
+struct Granted {
+    fence: u64,
 }
 
 impl LocalLocks {
@@ -39,26 +57,38 @@ impl LocalLocks {
     }
 
     /// Asks the service; `None` if it answers that the lock or the lease is not to be had.
-    async fn ask(&self, what: &str, body: Value) -> Result<Option<Bytes>, BoxError> {
+    async fn ask(&self, what: &str, body: Value) -> Result<Option<Answer>, BoxError> {
         let stream = UnixStream::connect(&self.socket).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
+        let connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let request = Request::post(format!("/locks/{what}"))
             .header("host", "runtime")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.to_string())))?;
         let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await?
-            .to_bytes();
-        connection.abort();
-        match status {
-            StatusCode::OK => Ok(Some(body)),
+        match response.status() {
+            StatusCode::OK => Ok(Some(Answer {
+                body: response.into_body(),
+                _connection: connection,
+            })),
             StatusCode::CONFLICT => Ok(None),
             other => Err(format!("the lock service answers {other}").into()),
         }
+    }
+}
+
+impl Answer {
+    /// Reads the first line.
+    async fn line(&mut self) -> Result<Vec<u8>, BoxError> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let frame = self.body.frame().await.ok_or("the lock service breaks off")??;
+            line.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if line.len() > LINE_BYTES_MAX {
+                return Err("the lock service answers at too great a length".into());
+            }
+        }
+        Ok(line)
     }
 }
 
@@ -68,31 +98,29 @@ impl LockService for LocalLocks {
         name: &'a str,
         ttl: Duration,
         wait: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, BoxError>> {
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Lease>>, BoxError>> {
         let body = json!({ "name": name, "ttlMs": millis(ttl), "waitMs": millis(wait) });
         async move {
-            let answer = self.ask("acquire", body).await?;
-            Ok(answer
-                .map(|body| serde_json::from_slice::<Lease>(&body))
-                .transpose()?
-                .map(|lease| lease.fence))
+            let Some(mut answer) = self.ask("acquire", body).await? else {
+                return Ok(None);
+            };
+            let Granted { fence } = serde_json::from_slice(&answer.line().await?)?;
+            let lease: Box<dyn Lease> = Box::new(LocalLease {
+                service: self.clone(),
+                name: name.to_owned(),
+                fence,
+                _answer: answer,
+            });
+            Ok(Some(lease))
         }
         .boxed()
     }
+}
 
-    fn renew<'a>(
-        &'a self,
-        name: &'a str,
-        fence: Fence,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, BoxError>> {
-        let body = json!({ "name": name, "fence": fence, "ttlMs": millis(ttl) });
-        async move { Ok(self.ask("renew", body).await?.is_some()) }.boxed()
-    }
-
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), BoxError>> {
-        let body = json!({ "name": name, "fence": fence });
-        async move { self.ask("release", body).await.map(drop) }.boxed()
+impl Lease for LocalLease {
+    fn renew(&self, ttl: Duration) -> BoxFuture<'_, Result<bool, BoxError>> {
+        let body = json!({ "name": self.name, "fence": self.fence, "ttlMs": millis(ttl) });
+        async move { Ok(self.service.ask("renew", body).await?.is_some()) }.boxed()
     }
 }
 

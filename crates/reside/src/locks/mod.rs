@@ -1,7 +1,11 @@
 //! Locks: leases on names, for replicas that should not do the same work twice.
 //!
-//! Locks are for efficiency. Nobody can check a fence inside a CRDT, so safety comes from data with one writer and
-//! from reconciliation that may run again; a lease that is lost while its holder is paused is noticed only afterwards.
+//! A process that dies loses its leases when its lock service notices: on one machine at once, because the kernel closes
+//! its connections; elsewhere when their time is over. One that hangs or is paused loses them when their time is over,
+//! and notices that when it goes on.
+//!
+//! Locks are for efficiency. Nobody can check a lease inside a CRDT, so safety comes from data with one writer and from
+//! reconciliation that may run again.
 
 mod local;
 mod memory;
@@ -11,7 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::time::{Instant, sleep};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use local::LocalLocks;
@@ -19,13 +24,10 @@ pub use memory::MemoryLocks;
 
 use crate::contract::BoxError;
 
-/// How long a lease lasts without being renewed.
-const TTL: Duration = Duration::from_secs(4);
+/// How long a lease lasts without being renewed: how long a process may hang without losing its locks.
+const TTL: Duration = Duration::from_secs(10);
 /// How long to wait for the lead before it is asked for again.
 const LEAD_WAIT: Duration = Duration::from_secs(60);
-
-/// Names a lease: grows with every lease of a lock.
-pub type Fence = u64;
 
 /// A lock is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -46,41 +48,20 @@ pub enum LockError {
 
 /// Grants leases. One implementation per place a replica can run in.
 pub trait LockService: Send + Sync + 'static {
-    /// Takes a lock for `ttl`, waiting up to `wait` for it; `None` if it was held all the time.
+    /// Takes a lock for `ttl`, waiting up to `wait` for it; `None` if it was held all the time. Dropping the future gives
+    /// up the place among those who wait.
     fn acquire<'a>(
         &'a self,
         name: &'a str,
         ttl: Duration,
         wait: Duration,
-    ) -> BoxFuture<'a, Result<Option<Fence>, BoxError>>;
-
-    /// Makes a lease last `ttl` from now; `false` if it is over.
-    fn renew<'a>(
-        &'a self,
-        name: &'a str,
-        fence: Fence,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<bool, BoxError>>;
-
-    /// Ends a lease.
-    fn release<'a>(&'a self, name: &'a str, fence: Fence) -> BoxFuture<'a, Result<(), BoxError>>;
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Lease>>, BoxError>>;
 }
 
-/// A lease that is given back when it is dropped, also if whoever worked under it was dropped himself.
-struct Lease {
-    service: Arc<dyn LockService>,
-    name: String,
-    fence: Fence,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let (service, name, fence) = (self.service.clone(), std::mem::take(&mut self.name), self.fence);
-        // A lease that can't be given back ends by itself.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { service.release(&name, fence).await });
-        }
-    }
+/// A lock that is held. Dropping it gives the lock back; if that fails, the lease ends when its time is over.
+pub trait Lease: Send + Sync {
+    /// Makes the lease last `ttl` from now; `false` if it is over.
+    fn renew(&self, ttl: Duration) -> BoxFuture<'_, Result<bool, BoxError>>;
 }
 
 /// The locks of a replica. Cheap to clone.
@@ -118,20 +99,22 @@ impl Locks {
     where
         C: FnOnce() -> Result<R, BoxError>,
     {
-        let acquired = self
-            .0
-            .acquire(name, TTL, wait)
-            .await
-            .map_err(LockError::Unreachable)?;
-        let fence = acquired.ok_or_else(|| LockError::Held(name.to_owned()))?;
-        let _lease = Lease {
-            service: self.0.clone(),
-            name: name.to_owned(),
-            fence,
-        };
+        let acquired = self.0.acquire(name, TTL, wait).await;
+        let lease = acquired
+            .map_err(LockError::Unreachable)?
+            .ok_or_else(|| LockError::Held(name.to_owned()))?;
+        let held_until = Mutex::new(Instant::now() + TTL);
+        let lost = || LockError::Lost(name.to_owned());
         tokio::select! {
-            result = work => result.map_err(LockError::Work).and_then(|commit| commit().map_err(LockError::Work)),
-            () = self.keep(name, fence) => Err(LockError::Lost(name.to_owned())),
+            result = work => {
+                let commit = result.map_err(LockError::Work)?;
+                // Whoever was paused in the middle of the work finds here that he was away too long.
+                if *held_until.lock() <= Instant::now() {
+                    return Err(lost());
+                }
+                commit().map_err(LockError::Work)
+            }
+            () = keep(lease.as_ref(), &held_until) => Err(lost()),
         }
     }
 
@@ -173,18 +156,18 @@ impl Locks {
         }
         Ok(())
     }
+}
 
-    /// Renews a lease until it is lost.
-    async fn keep(&self, name: &str, fence: Fence) {
-        let mut renewed = Instant::now();
-        loop {
-            sleep(TTL / 3).await;
-            match self.0.renew(name, fence, TTL).await {
-                Ok(true) => renewed = Instant::now(),
-                Ok(false) => return,
-                Err(_) if renewed.elapsed() < TTL => {}
-                Err(_) => return,
-            }
+/// Renews a lease until it is lost.
+async fn keep(lease: &dyn Lease, held_until: &Mutex<Instant>) {
+    loop {
+        sleep(TTL / 3).await;
+        let (asked, end) = (Instant::now(), *held_until.lock());
+        match timeout_at(end, lease.renew(TTL)).await {
+            Ok(Ok(true)) => *held_until.lock() = asked + TTL,
+            // The service may be back before the time is over.
+            Ok(Err(_)) if asked < end => {}
+            Ok(Ok(false) | Err(_)) | Err(_) => return,
         }
     }
 }
