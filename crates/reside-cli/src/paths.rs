@@ -128,9 +128,4 @@ impl ClusterPaths {
     pub fn socket(&self) -> PathBuf {
         self.folder.join("runtime.sock")
     }
-
-    /// Locked by the runtime; holds its process id.
-    pub fn lock(&self) -> PathBuf {
-        self.folder.join("lock")
-    }
 }

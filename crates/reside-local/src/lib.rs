@@ -9,6 +9,7 @@
 mod api;
 mod client;
 mod controller;
+pub mod folder_lock;
 mod gateway;
 mod locks;
 mod logs;

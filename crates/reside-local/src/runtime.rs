@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::future::IntoFuture as _;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::locks::{self, Locks};
 use crate::logs::Logs;
 use crate::spawn::{Images, Spawner};
 use crate::store::Store;
-use crate::{RuntimeClient, api, gateway};
+use crate::{RuntimeClient, api, folder_lock, gateway};
 
 /// Environment variable that tells processes where the runtime's API is.
 pub const RUNTIME_SOCKET: &str = "RESIDE_RUNTIME_SOCKET";
@@ -70,7 +70,7 @@ pub enum RuntimeError {
     #[error("already running as process {pid}")]
     AlreadyRunning {
         /// Its process id.
-        pid: String,
+        pid: u32,
     },
     /// The gateway's address can't be listened on.
     #[error("cannot listen on {address}")]
@@ -228,33 +228,9 @@ fn lock_folder(folder: &Path) -> Result<File, RuntimeError> {
         .mode(0o700)
         .create(folder)
         .map_err(failed)?;
-    let path = folder.join("lock");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).map_err(failed)?;
-            return Err(RuntimeError::AlreadyRunning {
-                pid: pid.trim().to_owned(),
-            });
-        }
-        Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
-    }
-    let write = |file: &mut File| {
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())
-    };
-    write(&mut file).map_err(failed)?;
-    Ok(file)
+    folder_lock::take(folder)
+        .map_err(failed)?
+        .map_err(|pid| RuntimeError::AlreadyRunning { pid })
 }
 
 /// Listens on a Unix socket that only this user can open. The folder is ours, so a socket that is there is a leftover.

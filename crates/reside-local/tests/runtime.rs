@@ -203,7 +203,7 @@ async fn a_second_runtime_is_told_who_runs() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = start(folder.path()).await.unwrap();
     match start(folder.path()).await.err() {
-        Some(RuntimeError::AlreadyRunning { pid }) => assert_eq!(pid, std::process::id().to_string()),
+        Some(RuntimeError::AlreadyRunning { pid }) => assert_eq!(pid, std::process::id()),
         other => panic!("{other:?}"),
     }
     runtime.shutdown().await;

@@ -166,6 +166,27 @@ fn the_runtime_alone_is_killed() {
 }
 
 #[test]
+fn a_runtime_that_cannot_be_asked_is_not_taken_for_stopped() {
+    let home = Home::with_cluster();
+    std::fs::remove_file(home.cluster().join("runtime.sock")).unwrap();
+    let runtime = processes::named(home.path(), "up local --background").unwrap();
+    let error = home.fails("down local");
+    assert!(error.contains(&format!("kill {}", runtime.pid)), "{error}");
+    assert!(home.fails("cluster delete local --yes").contains("cannot stop"));
+    let info = home.json("cluster info local");
+    assert_eq!(info["status"], "running");
+    assert_eq!(info["processId"], runtime.pid);
+
+    // What the error says to do, does it.
+    processes::ask_to_end(&runtime);
+    home.eventually("the end of everything", || {
+        processes::of(home.path()).is_empty().then_some(())
+    });
+    assert_eq!(home.json("cluster info local")["status"], "stopped");
+    assert!(home.ok("down local").contains("was not running"));
+}
+
+#[test]
 fn the_first_start_is_killed() {
     let home = Home::with_images();
     let mut first = home.start(&[

@@ -38,9 +38,35 @@ pub fn named(home: &Path, name: &str) -> Option<Process> {
         .find(|process| process.command_line.contains(name))
 }
 
+/// The addresses that the processes of a home listen on, as `/proc/net/tcp` and `tcp6` write them.
+pub fn listening(home: &Path) -> Vec<String> {
+    let link = |file: fs::DirEntry| fs::read_link(file.path()).ok()?.to_str().map(str::to_owned);
+    let sockets: Vec<String> = of(home)
+        .iter()
+        .filter_map(|process| fs::read_dir(format!("/proc/{}/fd", process.pid)).ok())
+        .flat_map(|files| files.flatten().filter_map(link))
+        .collect();
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        // Without IPv6 there is no such table.
+        for line in fs::read_to_string(table).unwrap_or_default().lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if fields[3] == "0A" && sockets.contains(&format!("socket:[{}]", fields[9])) {
+                found.push(fields[1].to_owned());
+            }
+        }
+    }
+    found
+}
+
 /// Ends a process without a word of warning. It may just have ended by itself.
 pub fn kill(process: &Process) {
     let _ = kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL);
+}
+
+/// Asks a process to end.
+pub fn ask_to_end(process: &Process) {
+    kill_process(Pid::from_raw(process.pid).unwrap(), Signal::TERM).unwrap();
 }
 
 /// Ends everything that belongs to a home, also what is started meanwhile.

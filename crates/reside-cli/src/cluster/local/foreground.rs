@@ -83,11 +83,8 @@ async fn start<'a>(
     let store = Store::open(&store_path).map_err(|why| {
         CommandError::failed(format!("cannot use the image store `{}`", store_path.display())).because(why)
     })?;
-    if cluster.state().await == super::State::Running {
-        return Err(running_already(
-            cluster,
-            cluster.process_id().map(|pid| pid.to_string()),
-        ));
+    if let Some(pid) = cluster.process()? {
+        return Err(running_already(cluster, pid));
     }
     let settings = Settings::open(cluster.paths(), options.port)?;
     report.progress("Preparing the images of the system");
@@ -136,24 +133,19 @@ fn trampoline() -> Result<Vec<std::ffi::OsString>, CommandError> {
     Ok(vec![program.into_os_string(), "supervised".into()])
 }
 
-fn running_already(cluster: &LocalCluster, pid: Option<String>) -> CommandError {
+fn running_already(cluster: &LocalCluster, pid: u32) -> CommandError {
     let name = cluster.name();
-    let process = pid.map(|pid| format!("its process is {pid}")).unwrap_or_default();
-    let failed = CommandError::failed(format!("the cluster `{name}` is running already"));
-    let failed = if process.is_empty() {
-        failed
-    } else {
-        failed.because(process)
-    };
-    failed.help(format!(
-        "`reside cluster info {name}` shows it, `reside down {name}` stops it"
-    ))
+    CommandError::failed(format!("the cluster `{name}` is running already"))
+        .because(format!("its process is {pid}"))
+        .help(format!(
+            "`reside cluster info {name}` shows it, `reside down {name}` stops it"
+        ))
 }
 
 fn explain(error: RuntimeError, cluster: &LocalCluster, settings: &Settings) -> CommandError {
     let failed = CommandError::failed(format!("cannot start the cluster `{}`", cluster.name()));
     match error {
-        RuntimeError::AlreadyRunning { pid } => running_already(cluster, Some(pid)),
+        RuntimeError::AlreadyRunning { pid } => running_already(cluster, pid),
         RuntimeError::Listen { .. } => {
             let help = match settings.made {
                 Some(_) => "stop what uses the port: the cluster's replicas have published addresses with it",

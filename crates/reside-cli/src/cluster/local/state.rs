@@ -1,12 +1,10 @@
 //! Whether a cluster runs here, and stopping it.
 
-use std::fs::{self, File};
-use std::path::PathBuf;
+use std::fs;
 use std::time::Duration;
 
-use reside_local::{ClientError, RuntimeClient};
-use tokio::net::UnixStream;
-use tokio::time::timeout;
+use reside_local::{ClientError, RuntimeClient, folder_lock};
+use tokio::time::{sleep, timeout};
 
 use crate::cli::App;
 use crate::error::CommandError;
@@ -14,6 +12,10 @@ use crate::paths::ClusterPaths;
 
 /// Longer than all processes together may take to end before they are killed.
 const STOP_TIME: Duration = Duration::from_secs(60);
+/// How long a runtime may take to listen to us: one that starts, or that is asked by many at once.
+const REACH_TIME: Duration = Duration::from_secs(10);
+/// Wait before a runtime that doesn't listen is asked again.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A cluster of this machine.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub struct LocalCluster {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Its runtime answers.
+    /// A process runs it.
     Running,
     /// It is there, and no process runs it.
     Stopped,
@@ -87,47 +89,62 @@ impl LocalCluster {
     }
 
     /// What it is doing.
-    pub async fn state(&self) -> State {
+    pub fn state(&self) -> Result<State, CommandError> {
         if !self.exists() {
-            return State::Remote;
+            return Ok(State::Remote);
         }
-        match UnixStream::connect(self.paths.socket()).await {
-            Ok(_) => State::Running,
-            Err(_) => State::Stopped,
-        }
+        Ok(match self.process()? {
+            Some(_) => State::Running,
+            None => State::Stopped,
+        })
     }
 
-    /// The process of its runtime; only meant while it runs.
-    pub fn process_id(&self) -> Option<u32> {
-        fs::read_to_string(self.paths.lock()).ok()?.trim().parse().ok()
+    /// The process that runs it, if one does.
+    pub fn process(&self) -> Result<Option<u32>, CommandError> {
+        folder_lock::process_of(self.paths.folder()).map_err(|why| {
+            CommandError::failed(format!("cannot tell whether the cluster `{}` runs", self.name)).because(why)
+        })
     }
 
     /// Stops it and returns when it has; `false` if it didn't run.
     pub async fn stop(&self) -> Result<bool, CommandError> {
-        let failed = |why: String| {
-            CommandError::failed(format!("cannot stop the cluster `{}`", self.name)).because(why)
+        let Some(pid) = self.process()? else {
+            return Ok(false);
         };
-        match self.client().shutdown().await {
-            Ok(()) => {}
-            Err(ClientError::Unreachable { .. }) => return Ok(false),
-            // It may end before it has answered.
-            Err(ClientError::Broken(_)) => {}
-            Err(error) => return Err(failed(error.to_string())),
-        }
-        match timeout(STOP_TIME, lock_is_free(self.paths.lock())).await {
-            Ok(Ok(())) => Ok(true),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+        match timeout(REACH_TIME, self.ask_to_stop()).await {
+            Ok(asked) => asked?,
             Err(_) => {
-                let kill = self
-                    .process_id()
-                    .map(|pid| format!("end it with `kill -9 {pid}`"));
-                let failed = failed(format!("it still runs after {} seconds", STOP_TIME.as_secs()));
-                Err(match kill {
-                    Some(kill) => failed.help(kill),
-                    None => failed,
-                })
+                let socket = self.paths.socket();
+                let why = format!("its process {pid} does not answer on `{}`", socket.display());
+                let help = format!("end it in order with `kill {pid}`, or at once with `kill -9 {pid}`");
+                return Err(self.cannot_stop(why).help(help));
             }
         }
+        match timeout(STOP_TIME, folder_lock::wait_until_free(self.paths.folder())).await {
+            Ok(Ok(())) => Ok(true),
+            Ok(Err(why)) => Err(self.cannot_stop(why.to_string())),
+            Err(_) => Err(self
+                .cannot_stop(format!("it still runs after {} seconds", STOP_TIME.as_secs()))
+                .help(format!("end it with `kill -9 {pid}`"))),
+        }
+    }
+
+    /// Asks until the runtime has heard it, or has ended by itself.
+    async fn ask_to_stop(&self) -> Result<(), CommandError> {
+        loop {
+            match self.client().shutdown().await {
+                // It may end before it has answered.
+                Ok(()) | Err(ClientError::Broken(_)) => return Ok(()),
+                Err(ClientError::Unreachable { .. }) if self.process()?.is_none() => return Ok(()),
+                // It has just begun to run, or has more callers than it can take right now.
+                Err(ClientError::Unreachable { .. }) => sleep(RETRY).await,
+                Err(error) => return Err(self.cannot_stop(error.to_string())),
+            }
+        }
+    }
+
+    fn cannot_stop(&self, why: String) -> CommandError {
+        CommandError::failed(format!("cannot stop the cluster `{}`", self.name)).because(why)
     }
 
     /// Deletes everything that it has kept. It must not run.
@@ -136,10 +153,4 @@ impl LocalCluster {
             CommandError::failed(format!("cannot delete `{}`", self.paths.folder().display())).because(why)
         })
     }
-}
-
-/// Returns when no process holds the lock. The kernel wakes us: nothing is polled.
-async fn lock_is_free(path: PathBuf) -> std::io::Result<()> {
-    let waiting = tokio::task::spawn_blocking(move || File::options().read(true).open(path)?.lock_shared());
-    waiting.await.map_err(std::io::Error::other)?
 }

@@ -54,19 +54,18 @@ pub fn run(app: &App, args: InfoArgs) -> Result<(), CommandError> {
     let name = args.name.as_ref().map(|name| name.as_str());
     let cluster = target::cluster(&config, &app.globals, name)?;
     let local = LocalCluster::new(app, cluster.name.as_str());
-    let status = app.block_on(async { Ok(local.state().await) })?;
     let contexts = config
         .contexts
         .iter()
         .filter(|context| context.cluster == cluster.name);
     app.ui.show(&Info {
         name: cluster.name.to_string(),
-        status,
+        status: local.state()?,
         endpoint: cluster.endpoint.clone(),
         alpha_replica_id: cluster.alpha_replica_id.to_string(),
         namespace: cluster.namespace.clone(),
         kube_context: cluster.kube_context.clone(),
-        process_id: local.process_id().filter(|_| status == State::Running),
+        process_id: local.process()?,
         folder: local
             .exists()
             .then(|| local.paths().folder().display().to_string()),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::App;
 use crate::cluster::local::{LocalCluster, State};
 use crate::cluster::target;
-use crate::config::Config;
+use crate::config::{Cluster, Config};
 use crate::error::CommandError;
 use crate::ui::{Drawing, Table, View};
 
@@ -48,17 +48,15 @@ pub fn run(app: &App, ListArgs {}: ListArgs) -> Result<(), CommandError> {
     let current = target::cluster(&config, &app.globals, None)
         .ok()
         .map(|cluster| &cluster.name);
-    app.block_on(async {
-        let mut rows = Vec::new();
-        for cluster in &config.clusters {
-            rows.push(Row {
-                name: cluster.name.to_string(),
-                endpoint: cluster.endpoint.clone(),
-                status: LocalCluster::new(app, cluster.name.as_str()).state().await,
-                current: current == Some(&cluster.name),
-                alpha_replica_id: cluster.alpha_replica_id.to_string(),
-            });
-        }
-        app.ui.show(&Clusters(rows))
-    })
+    let row = |cluster: &Cluster| {
+        Ok(Row {
+            name: cluster.name.to_string(),
+            endpoint: cluster.endpoint.clone(),
+            status: LocalCluster::new(app, cluster.name.as_str()).state()?,
+            current: current == Some(&cluster.name),
+            alpha_replica_id: cluster.alpha_replica_id.to_string(),
+        })
+    };
+    let rows: Result<_, CommandError> = config.clusters.iter().map(row).collect();
+    app.ui.show(&Clusters(rows?))
 }
