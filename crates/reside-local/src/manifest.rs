@@ -188,7 +188,7 @@ pub struct Container {
     /// Environment variables.
     #[serde(default)]
     pub env: Vec<EnvVar>,
-    /// Ports it listens on; the first is what `RESIDE_LISTEN_PORT` tells it in place of its own.
+    /// Ports it listens on. `RESIDE_LISTEN_HOST` and `RESIDE_LISTEN_PORT` tell it 127.0.0.1 and where it finds the first.
     #[serde(default)]
     pub ports: Vec<ContainerPort>,
     /// When it may get calls; without it, at once.

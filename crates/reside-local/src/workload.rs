@@ -2,7 +2,7 @@
 //! wait, as in Kubernetes; a job ends for good.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +174,8 @@ impl Runner {
             .first()
             .and_then(|port| ports.get(&port.container_port))
         {
+            // Calls come through the gateway, which is on this machine.
+            env.insert("RESIDE_LISTEN_HOST".to_owned(), Ipv4Addr::LOCALHOST.to_string());
             env.insert("RESIDE_LISTEN_PORT".to_owned(), port.to_string());
         }
         let mut argv = container.command.clone().unwrap_or_else(|| program.argv.clone());
@@ -350,5 +352,5 @@ fn assign_ports(container: &Container) -> Result<BTreeMap<u16, u16>, String> {
 }
 
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

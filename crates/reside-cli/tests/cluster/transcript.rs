@@ -168,3 +168,16 @@ fn versions_come_and_go(home: &Home) {
         "an update is no new replica"
     );
 }
+
+#[test]
+fn a_cluster_listens_to_this_machine_alone() {
+    let home = Home::with_greeter();
+    let addresses = processes::listening(home.path());
+    assert!(
+        addresses.len() >= 4,
+        "gateway, sync server, Alpha, Greeter: {addresses:?}"
+    );
+    for address in addresses {
+        assert!(address.starts_with("0100007F:"), "{address} is not 127.0.0.1");
+    }
+}
