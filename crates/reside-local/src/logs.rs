@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -125,7 +125,7 @@ impl Log {
             && open.metadata()?.len() > FILE_BYTES_MAX
         {
             *file = None;
-            fs::rename(&self.path, self.path.with_extension("log.old"))?;
+            fs::rename(&self.path, self.former())?;
         }
         let open = match file {
             Some(open) => open,
@@ -140,30 +140,41 @@ impl Log {
         writeln!(open, "{} {}", line.time, line.text)
     }
 
+    /// The last lines, from the former file too if this one has fewer.
     fn tail(&self, count: usize) -> io::Result<Vec<LogLine>> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(FILE_BYTES_MAX)))?;
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
-        let line = |line: &&str| {
-            let (time, text) = line.split_once(' ').unwrap_or(("", line));
-            LogLine {
-                time: time.to_owned(),
-                text: text.to_owned(),
-            }
-        };
-        Ok(lines[lines.len().saturating_sub(count)..]
-            .iter()
-            .map(line)
-            .collect())
+        let lines = last_lines(&self.path, count)?;
+        if lines.len() == count {
+            return Ok(lines);
+        }
+        let mut all = last_lines(&self.former(), count - lines.len())?;
+        all.extend(lines);
+        Ok(all)
     }
+
+    /// Where the lines before those of the file are.
+    fn former(&self) -> PathBuf {
+        self.path.with_extension("log.old")
+    }
+}
+
+/// Reads the last lines of a file; one that isn't there has none.
+fn last_lines(path: &Path, count: usize) -> io::Result<Vec<LogLine>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    let line = |line: &&str| {
+        let (time, text) = line.split_once(' ').unwrap_or(("", line));
+        LogLine {
+            time: time.to_owned(),
+            text: text.to_owned(),
+        }
+    };
+    let last = &lines[lines.len().saturating_sub(count)..];
+    Ok(last.iter().map(line).collect())
 }
 
 /// Reads a line without its end; what is longer than a line may be is dropped.

@@ -28,7 +28,8 @@ pub const RUNTIME_SOCKET: &str = "RESIDE_RUNTIME_SOCKET";
 /// Environment variable that tells processes where the lock service is.
 pub const LOCK_SOCKET: &str = "RESIDE_LOCK_SOCKET";
 
-/// How processes are restarted.
+/// How processes are restarted: in the shape of a crash loop in Kubernetes. There the first wait is ten seconds; here a
+/// start costs less and somebody is watching.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Wait before the second restart; doubles with each further one.

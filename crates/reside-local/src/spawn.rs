@@ -108,14 +108,25 @@ fn spawn(trampoline: &[OsString], start: &Start) -> io::Result<Child> {
     command.spawn()
 }
 
+/// The process group that a process leads; only known until the process has ended.
+pub(crate) fn group_of(child: &Child) -> Option<Pid> {
+    Pid::from_raw(child.id()?.cast_signed())
+}
+
 /// Sends a signal to the process and everything it has started.
 pub(crate) fn signal(child: &Child, signal: Signal) {
-    if let Some(pid) = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
+    if let Some(pid) = group_of(child) {
         // A process that has just ended needs no signal. Before it has become a group leader it is signalled itself.
         if kill_process_group(pid, signal).is_err() {
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// Kills what is left of a group whose leader has ended.
+pub(crate) fn kill_rest(group: Pid) {
+    // Mostly nothing is.
+    let _ = kill_process_group(group, Signal::KILL);
 }
 
 /// Kills processes of a former runtime that still run. A number alone could mean another process by now.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::controller::{Context, Endpoint};
 use crate::manifest::{Container, EnvVar, Kind, ValueFrom, Workload};
 use crate::probe;
-use crate::spawn::{Start, signal};
+use crate::spawn::{Start, group_of, kill_rest, signal};
 use crate::store::Key;
 
 /// What a workload should be. `None`: gone.
@@ -235,6 +235,7 @@ impl Runner {
             labels: wanted.workload.pod.metadata.labels.clone(),
             ports: ports.clone(),
         };
+        let group = group_of(&child);
         self.report(wanted, 1, false, None);
         let end = {
             let report = |ready: bool| {
@@ -281,7 +282,7 @@ impl Runner {
             }
         };
         // Whatever it started goes with it.
-        signal(&child, Signal::KILL);
+        group.into_iter().for_each(kill_rest);
         self.context.spawner.ended(&self.record_name());
         end
     }

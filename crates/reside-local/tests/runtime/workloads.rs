@@ -1,105 +1,24 @@
-//! The runtime with real processes: shell scripts as the programs of images.
+//! Deployments, jobs, and what they see.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
-
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use reside_local::{Images, Kind, Program, Runtime, RuntimeClient, RuntimeConfig, RuntimeError, Settings};
+use reside_local::{Kind, RuntimeError};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-const SOON: Duration = Duration::from_secs(30);
+use crate::support::{SOON, deployment, eventually, job, line, log, seen, start};
 
-/// The image is the script.
-struct Scripts;
-
-impl Images for Scripts {
-    fn unpack(&self, image: &str) -> Result<Program, String> {
-        if image == "broken" {
-            return Err("no such image".to_owned());
-        }
-        let argv = ["/bin/sh", "-c", image].map(str::to_owned).to_vec();
-        Ok(Program {
-            argv,
-            env: BTreeMap::new(),
-        })
-    }
-}
-
-async fn start(folder: &Path) -> Result<Runtime, RuntimeError> {
-    let settings = Settings {
-        backoff_base: Duration::from_millis(10),
-        backoff_max: Duration::from_millis(50),
-        ..Settings::default()
-    };
-    Runtime::start(RuntimeConfig {
-        folder: folder.to_owned(),
-        gateway: "127.0.0.1:0".parse().unwrap(),
-        images: Arc::new(Scripts),
-        trampoline: vec!["/usr/bin/env".into(), "setsid".into()],
-        settings,
-    })
-    .await
-}
-
-fn pod(script: &str) -> Value {
-    json!({
-        "metadata": { "labels": { "app": "sample" } },
-        "spec": { "terminationGracePeriodSeconds": 5, "containers": [{ "name": "main", "image": script }] },
-    })
-}
-
-fn deployment(script: &str, scale: u32) -> Value {
-    json!({ "kind": "Deployment", "spec": { "replicas": scale, "template": pod(script) } })
-}
-
-fn job(script: &str, backoff_limit: u32) -> Value {
-    json!({ "kind": "Job", "spec": { "backoffLimit": backoff_limit, "template": pod(script) } })
-}
-
-/// Waits until the object looks as wanted.
-async fn eventually(
-    client: &RuntimeClient,
-    kind: Kind,
-    name: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Value {
-    let mut last = Value::Null;
-    let mut changes = client.watch().await.unwrap();
-    let found = tokio::time::timeout(SOON, async {
-        loop {
-            last = client.get(kind, name).await.unwrap().unwrap_or_default();
-            if wanted(&last["status"]) {
-                return last.clone();
-            }
-            changes.next().await.unwrap();
-        }
-    });
-    match found.await {
-        Ok(found) => found,
-        Err(_) => panic!("{kind} {name} never got as wanted; last seen: {last:#}"),
-    }
-}
-
-async fn log(client: &RuntimeClient, name: &str) -> Vec<String> {
-    client
-        .logs(name, 100, false)
-        .await
-        .unwrap()
-        .map(|line| line.text)
-        .collect()
-        .await
+fn is_running(pid: &str) -> bool {
+    Path::new("/proc").join(pid).exists()
 }
 
 #[tokio::test]
-async fn a_deployment_runs_restarts_and_stops() {
+async fn a_deployment_runs_and_is_asked_to_end() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = start(folder.path()).await.unwrap();
     let client = runtime.client();
-    let script = "echo here; trap 'echo bye; exit 0' TERM; while :; do sleep 0.05; done";
+    let script = "trap 'echo bye; exit 0' TERM; echo pid $$; while :; do sleep 0.05; done";
     client
         .apply(Kind::Deployment, "a", &deployment(script, 1))
         .await
@@ -108,11 +27,76 @@ async fn a_deployment_runs_restarts_and_stops() {
         status["readyReplicas"] == 1
     })
     .await;
+    let pid = line(&client, "a", |line| line.starts_with("pid ")).await;
     client
         .apply(Kind::Deployment, "a", &deployment(script, 0))
         .await
         .unwrap();
     eventually(&client, Kind::Deployment, "a", |status| status["replicas"] == 0).await;
+    line(&client, "a", |line| line == "bye").await;
+    assert!(!is_running(&pid["pid ".len()..]));
+    runtime.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_does_not_end_in_time_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let script = "trap '' TERM; echo pid $$; while :; do sleep 0.05; done";
+    client
+        .apply(Kind::Deployment, "a", &deployment(script, 1))
+        .await
+        .unwrap();
+    let pid = line(&client, "a", |line| line.starts_with("pid ")).await;
+    let asked = tokio::time::Instant::now();
+    client
+        .apply(Kind::Deployment, "a", &deployment(script, 0))
+        .await
+        .unwrap();
+    seen(&client, Kind::Deployment, "a", |status| status["replicas"] == 0).await;
+    assert_eq!(asked.elapsed().as_secs(), 5, "the grace period of the pod");
+    assert!(!is_running(&pid["pid ".len()..]));
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_process_has_started_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let script = "sleep 1000 >/dev/null 2>&1 & echo pid $!";
+    client.apply(Kind::Job, "a", &job(script, 0)).await.unwrap();
+    eventually(&client, Kind::Job, "a", |status| {
+        status["conditions"][0]["type"] == "Complete"
+    })
+    .await;
+    let pid = line(&client, "a", |line| line.starts_with("pid ")).await;
+    // The kernel ends it when it gets to it; then it may wait for whoever has inherited it to take note.
+    let stat = format!("/proc/{}/stat", &pid["pid ".len()..]);
+    let is_over = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+    let over = async {
+        while !is_over() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, over).await.expect("it lives on");
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_process_is_told_where_to_listen() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let mut manifest = job("echo at $RESIDE_LISTEN_HOST:$RESIDE_LISTEN_PORT", 0);
+    let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+    container["ports"] = json!([{ "containerPort": 8080, "hostPort": 4711 }]);
+    // The container's own port means nothing on a machine that all share.
+    container["env"] = json!([{ "name": "RESIDE_LISTEN_PORT", "value": "8080" }]);
+    client.apply(Kind::Job, "a", &manifest).await.unwrap();
+    let told = line(&client, "a", |line| line.starts_with("at ")).await;
+    assert_eq!(told, "at 127.0.0.1:4711");
     runtime.shutdown().await;
 }
 

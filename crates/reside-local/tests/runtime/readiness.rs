@@ -1,0 +1,60 @@
+//! When a process is taken for ready. The test itself answers the probes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use reside_local::Kind;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::support::{deployment, eventually, start};
+
+#[tokio::test]
+async fn a_process_is_ready_while_its_probe_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let status = Arc::new(AtomicU16::new(503));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers = status.clone();
+    let probe = async move || StatusCode::from_u16(answers.load(Ordering::Relaxed)).unwrap();
+    let serving =
+        tokio::spawn(async { axum::serve(listener, Router::new().route("/readyz", get(probe))).await });
+
+    let mut manifest = deployment("exec sleep 1000", 1);
+    let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+    container["ports"] = json!([{ "containerPort": 8080, "hostPort": port }]);
+    container["readinessProbe"] = json!({
+        "httpGet": { "path": "/readyz", "port": 8080 },
+        "periodSeconds": 1,
+        "failureThreshold": 2,
+    });
+    client.apply(Kind::Deployment, "a", &manifest).await.unwrap();
+    let ready = |wanted: u32| {
+        let client = client.clone();
+        async move {
+            let is_as_wanted = move |status: &serde_json::Value| {
+                status["replicas"] == 1 && status["readyReplicas"] == wanted
+            };
+            eventually(&client, Kind::Deployment, "a", is_as_wanted).await
+        }
+    };
+    ready(0).await;
+    status.store(200, Ordering::Relaxed);
+    ready(1).await;
+    status.store(500, Ordering::Relaxed);
+    ready(0).await;
+    status.store(302, Ordering::Relaxed);
+    let live = ready(1).await;
+    assert_eq!(
+        live["status"]["pods"][0]["restartCount"], 0,
+        "it is the same process"
+    );
+    serving.abort();
+    ready(0).await;
+    runtime.shutdown().await;
+}
