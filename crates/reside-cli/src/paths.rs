@@ -20,17 +20,22 @@ impl Paths {
             let home = std::path::absolute(&home).map_err(|why| {
                 CommandError::failed(format!("cannot use `{}` of {}", home.display(), env::HOME)).because(why)
             })?;
-            return Ok(Self {
-                config: home.clone(),
-                data: home,
-                is_moved: true,
-            });
+            return Ok(Self::below(home));
         }
         Ok(Self {
             config: xdg("XDG_CONFIG_HOME", ".config")?.join("reside"),
             data: xdg("XDG_DATA_HOME", ".local/share")?.join("reside"),
             is_moved: false,
         })
+    }
+
+    /// Everything below one folder.
+    pub fn below(home: PathBuf) -> Self {
+        Self {
+            config: home.clone(),
+            data: home,
+            is_moved: true,
+        }
     }
 
     /// Tells whether `RESIDE_HOME` is set: then nothing may be kept anywhere else.

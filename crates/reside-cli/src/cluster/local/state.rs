@@ -154,3 +154,61 @@ impl LocalCluster {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::paths::Paths;
+
+    /// A cluster that this process says it runs, for as long as the file is open.
+    fn running(home: &tempfile::TempDir) -> (LocalCluster, File) {
+        let cluster = LocalCluster {
+            name: "local".to_owned(),
+            paths: Paths::below(home.path().to_owned()).cluster("local"),
+        };
+        fs::create_dir_all(cluster.paths.folder()).unwrap();
+        let path = cluster.paths.folder().join("lock");
+        fs::write(&path, std::process::id().to_string()).unwrap();
+        let lock = File::open(path).unwrap();
+        lock.lock().unwrap();
+        (cluster, lock)
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_does_not_listen_yet_is_asked_again() {
+        let home = tempfile::tempdir().unwrap();
+        let (cluster, lock) = running(&home);
+        assert_eq!(cluster.state().unwrap(), State::Running);
+        let mut stop = Box::pin(cluster.stop());
+        assert!(futures::poll!(&mut stop).is_pending());
+        let listener = UnixListener::bind(cluster.paths.socket()).unwrap();
+        let runtime = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            assert!(request[..length].starts_with(b"POST /shutdown "));
+            let answer = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            drop(lock);
+        };
+        let (stopped, ()) = tokio::join!(stop, runtime);
+        assert!(stopped.unwrap());
+        assert_eq!(cluster.state().unwrap(), State::Stopped);
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_ends_unasked_has_stopped_too() {
+        let home = tempfile::tempdir().unwrap();
+        let (cluster, lock) = running(&home);
+        let mut stop = Box::pin(cluster.stop());
+        assert!(futures::poll!(&mut stop).is_pending());
+        drop(lock);
+        assert!(stop.await.unwrap());
+        assert!(!cluster.stop().await.unwrap());
+    }
+}
