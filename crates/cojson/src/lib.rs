@@ -68,6 +68,7 @@ pub mod local;
 pub mod log;
 pub mod message;
 pub mod node;
+mod read;
 pub mod secrets;
 pub mod sync;
 pub mod transaction;

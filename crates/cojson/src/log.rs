@@ -294,6 +294,15 @@ impl CoValueLog {
         &self.arrivals
     }
 
+    /// The place of a transaction of a session that is here.
+    pub(crate) fn tx_ref(&self, session: &SessionId, index: u32) -> Option<TxRef> {
+        let position = self.sessions.get_index_of(session)?;
+        ((index as usize) < self.sessions[position].len()).then_some(TxRef {
+            session: position as u32,
+            index,
+        })
+    }
+
     pub(crate) fn transaction(&self, tx: TxRef) -> &Transaction {
         &self.sessions[tx.session as usize].transactions[tx.index as usize]
     }

@@ -7,15 +7,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use indexmap::IndexMap;
 
-use crate::content::{ContentError, Feed, ListView, MapView, Source, StreamView, View};
-use crate::group::{GroupView, Groups, Reader, Role};
-use crate::header::{Header, Kind};
+use crate::content::{Feed, FileView, ListView, MapView, StreamView};
+use crate::group::{Groups, Reader};
+use crate::header::Header;
 use crate::ids::{AccountId, Author, CoId, SessionId};
 use crate::log::{CoValueLog, KnownState};
 use crate::message::Message;
 use crate::secrets::{AgentSecret, SignerSecret};
 use crate::sync::{Output, PeerId, PeerRole, Sync, Unconfirmed};
-use crate::transaction::{Timestamp, Transaction};
+use crate::transaction::Timestamp;
 use crate::values::Values;
 
 /// Most values remembered to be nowhere.
@@ -70,9 +70,10 @@ pub struct Node {
 /// The content of the values that have been looked at.
 #[derive(Debug, Default)]
 pub(crate) struct Views {
-    maps: HashMap<CoId, Feed<MapView>>,
-    lists: HashMap<CoId, Feed<ListView>>,
-    streams: HashMap<CoId, Feed<StreamView>>,
+    pub maps: HashMap<CoId, Feed<MapView>>,
+    pub lists: HashMap<CoId, Feed<ListView>>,
+    pub streams: HashMap<CoId, Feed<StreamView>>,
+    pub files: HashMap<CoId, Feed<FileView>>,
 }
 
 impl Views {
@@ -81,12 +82,14 @@ impl Views {
             .keys()
             .chain(self.lists.keys())
             .chain(self.streams.keys())
+            .chain(self.files.keys())
     }
 
     fn remove(&mut self, id: &CoId) {
         self.maps.remove(id);
         self.lists.remove(id);
         self.streams.remove(id);
+        self.files.remove(id);
     }
 }
 
@@ -159,165 +162,6 @@ impl Node {
         self.views.remove(id);
         self.groups.forget(id);
         self.values.remove(id).is_some()
-    }
-
-    // Content.
-
-    /// The content of a map.
-    pub fn map(&mut self, id: &CoId) -> Result<&MapView, ContentError> {
-        self.prepare(id, |kind| kind == Kind::Map, "map")?;
-        let Self {
-            views,
-            values,
-            groups,
-            reader,
-            ..
-        } = self;
-        Ok(catch_up(&mut views.maps, values, groups, reader, id))
-    }
-
-    /// The content of a list; a text is a list of its graphemes.
-    pub fn list(&mut self, id: &CoId) -> Result<&ListView, ContentError> {
-        self.prepare(id, |kind| matches!(kind, Kind::List | Kind::PlainText), "list")?;
-        let Self {
-            views,
-            values,
-            groups,
-            reader,
-            ..
-        } = self;
-        Ok(catch_up(&mut views.lists, values, groups, reader, id))
-    }
-
-    /// The content of a stream.
-    pub fn stream(&mut self, id: &CoId) -> Result<&StreamView, ContentError> {
-        self.prepare(id, |kind| matches!(kind, Kind::Stream | Kind::Binary), "stream")?;
-        let Self {
-            views,
-            values,
-            groups,
-            reader,
-            ..
-        } = self;
-        Ok(catch_up(&mut views.streams, values, groups, reader, id))
-    }
-
-    /// A group or an account: roles, keys, and an account's `profile` and `root`.
-    pub fn group(&mut self, id: &CoId) -> Result<&GroupView, ContentError> {
-        let kind = self
-            .log(id)
-            .ok_or_else(|| ContentError::NotLoaded(id.clone()))?
-            .header()
-            .kind();
-        match self.groups.refresh(&self.values, id) {
-            Some(_) if !matches!(kind, Kind::Group | Kind::Account) => {
-                Err(ContentError::WrongKind(id.clone(), "group"))
-            }
-            Some(group) => Ok(group),
-            None => Err(ContentError::WrongKind(id.clone(), "group")),
-        }
-    }
-
-    /// The content a map had at a time. Built from the whole log each time.
-    pub fn map_at(&mut self, id: &CoId, at: Timestamp) -> Result<MapView, ContentError> {
-        self.prepare(id, |kind| kind == Kind::Map, "map")?;
-        let Self {
-            values,
-            groups,
-            reader,
-            ..
-        } = self;
-        let mut feed = Feed::default();
-        if let Some(log) = values.get(id) {
-            feed.catch_up(
-                &mut Source {
-                    values,
-                    groups,
-                    reader,
-                    until: at,
-                },
-                log,
-            );
-        }
-        Ok(feed.view)
-    }
-
-    /// What `account` may do in a group now, by whatever way.
-    pub fn role_of(&mut self, account: &AccountId, group: &CoId) -> Option<Role> {
-        self.groups.refresh(&self.values, group)?;
-        self.groups.role_at(group, account.as_str(), Timestamp::MAX)
-    }
-
-    /// What a member (an account, an agent, or `everyone`) could do in a group at a time.
-    pub fn role_at(&mut self, member: &str, group: &CoId, at: Timestamp) -> Option<Role> {
-        self.groups.refresh(&self.values, group)?;
-        self.groups.role_at(group, member, at)
-    }
-
-    /// What our account may do with a value: by its owner, or in the group it is.
-    pub fn my_role(&mut self, id: &CoId) -> Option<Role> {
-        let group = self.log(id)?.header().owner().unwrap_or(id).clone();
-        match self.writer.as_ref().map(|writer| writer.author.clone()) {
-            Some(Author::Account(account)) => self.role_of(&account, &group),
-            _ => {
-                self.groups.refresh(&self.values, &group)?;
-                self.groups
-                    .role_at(&group, crate::group::EVERYONE, Timestamp::MAX)
-            }
-        }
-    }
-
-    /// Whether a value was deleted: an admin of its group says so in a session made for that.
-    pub fn is_deleted(&mut self, id: &CoId) -> bool {
-        let Some(log) = self.values.get(id) else {
-            return false;
-        };
-        let Some(owner) = log.header().owner() else {
-            return false;
-        };
-        let deletions = log
-            .sessions()
-            .iter()
-            .filter(|(session, content)| session.is_delete() && content.len() == 1);
-        let claims: Vec<(&SessionId, &Transaction)> = deletions
-            .map(|(session, content)| (session, &content.transactions()[0]))
-            .filter(|(_, transaction)| deletion_of(transaction).is_some_and(|of| of == id.as_str()))
-            .collect();
-        if claims.is_empty() {
-            return false;
-        }
-        self.groups.refresh(&self.values, owner);
-        claims.into_iter().any(|(session, transaction)| {
-            let role = self
-                .groups
-                .role_at(owner, session.author().as_str(), transaction.made_at());
-            role == Some(Role::Admin)
-        })
-    }
-
-    fn prepare(
-        &mut self,
-        id: &CoId,
-        fits: impl Fn(Kind) -> bool,
-        name: &'static str,
-    ) -> Result<(), ContentError> {
-        let log = self
-            .values
-            .get(id)
-            .ok_or_else(|| ContentError::NotLoaded(id.clone()))?;
-        let header = log.header();
-        if !fits(header.kind()) {
-            return Err(ContentError::WrongKind(id.clone(), name));
-        }
-        if let Some(owner) = header.owner()
-            && self.groups.refresh(&self.values, owner).is_none()
-        {
-            return Err(ContentError::NotLoaded(owner.clone()));
-        }
-        if log.has_delete_session() && self.is_deleted(id) {
-            return Err(ContentError::Deleted(id.clone()));
-        }
-        Ok(())
     }
 
     // The account.
@@ -467,38 +311,4 @@ impl Node {
         let changed: Vec<Output> = groups.chain(values).cloned().map(Output::Changed).collect();
         self.outputs.extend(changed);
     }
-}
-
-fn catch_up<'a, V: View>(
-    feeds: &'a mut HashMap<CoId, Feed<V>>,
-    values: &Values,
-    groups: &mut Groups,
-    reader: &Reader,
-    id: &CoId,
-) -> &'a V {
-    if !feeds.contains_key(id) {
-        feeds.insert(id.clone(), Feed::default());
-    }
-    let feed = feeds.get_mut(id).expect("inserted above");
-    if let Some(log) = values.get(id) {
-        feed.catch_up(
-            &mut Source {
-                values,
-                groups,
-                reader,
-                until: Timestamp::MAX,
-            },
-            log,
-        );
-    }
-    &feed.view
-}
-
-/// The value that a transaction says is deleted.
-fn deletion_of(transaction: &Transaction) -> Option<String> {
-    let Transaction::Trusting(tx) = transaction else {
-        return None;
-    };
-    let meta: serde_json::Value = serde_json::from_str(tx.meta.as_deref()?).ok()?;
-    Some(meta.get("deleted")?.as_str()?.to_owned())
 }

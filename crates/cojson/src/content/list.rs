@@ -4,10 +4,13 @@
 //! first; items at the start or end of the list keep their order. Removed items stay as anchors.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use serde_json::{Value, json};
+use unicode_segmentation::UnicodeSegmentation as _;
 
-use super::{Edit, Order, View};
+use super::sequence::{At, Sequence};
+use super::{Edit, Needs, Order, View};
 use crate::ids::SessionId;
 
 /// Names an insertion for ever.
@@ -71,6 +74,11 @@ impl Anchor {
     }
 }
 
+/// The items of a text: its extended grapheme clusters.
+pub fn graphemes(text: &str) -> impl Iterator<Item = &str> {
+    text.graphemes(true)
+}
+
 /// One item of a list.
 #[derive(Debug, Clone)]
 pub struct ListItem<'a> {
@@ -87,12 +95,11 @@ pub struct ListItem<'a> {
 pub struct ListView {
     nodes: Vec<Node>,
     by_op: HashMap<OpId, u32>,
-    /// All nodes in the order they are read, shown or not.
-    order: Vec<u32>,
-    /// How many nodes of `order` belong to the start; the end's follow.
-    start_len: usize,
+    /// All nodes in the order they are read.
+    order: Sequence,
+    /// What was put at the end first: all that belongs to the start comes before it.
+    end: Option<u32>,
     removed: HashSet<OpId>,
-    len: usize,
 }
 
 #[derive(Debug, PartialEq)]
@@ -100,30 +107,24 @@ struct Node {
     op: OpId,
     edit: Edit,
     value: Value,
-    is_shown: bool,
     /// What was inserted before it, newest first in reading order.
     newest_before: Option<u32>,
-    in_start: bool,
 }
 
 impl ListView {
     /// How many items there are.
     pub fn len(&self) -> usize {
-        self.len
+        self.order.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// The items in order.
     pub fn items(&self) -> impl DoubleEndedIterator<Item = ListItem<'_>> {
-        self.shown().map(|node| ListItem {
-            op: &node.op,
-            value: &node.value,
-            edit: node.edit.clone(),
-        })
+        self.shown().map(Node::item)
     }
 
     /// The values in order.
@@ -133,19 +134,7 @@ impl ListView {
 
     /// The item at a position.
     pub fn get(&self, index: usize) -> Option<ListItem<'_>> {
-        if self.len == self.order.len() {
-            let node = &self.nodes[*self.order.get(index)? as usize];
-            return Some(ListItem {
-                op: &node.op,
-                value: &node.value,
-                edit: node.edit.clone(),
-            });
-        }
-        if index + 1 == self.len {
-            self.items().next_back()
-        } else {
-            self.items().nth(index)
-        }
+        Some(self.nodes[self.order.nth(index)? as usize].item())
     }
 
     /// The content as one JSON array.
@@ -160,38 +149,30 @@ impl ListView {
 
     /// The changes that append `values` as other nodes would write them.
     pub fn push_changes(&self, values: Vec<Value>) -> Vec<Value> {
-        self.insert_changes(self.len, values)
+        self.insert_changes(self.len(), values)
     }
 
     /// The changes that insert `values` so that the first gets position `index`, or the end.
     pub fn insert_changes(&self, index: usize, values: Vec<Value>) -> Vec<Value> {
-        let last = index
-            .checked_sub(1)
-            .and_then(|before| self.get(before.min(self.len.checked_sub(1)?)));
-        match (last, self.get(0)) {
-            // Each goes right after the anchor, so that the last written comes first.
-            (Some(item), _) => {
-                let anchor = Anchor::After(item.op.clone());
-                values
-                    .into_iter()
-                    .rev()
-                    .map(|value| anchor.insert(value))
-                    .collect()
-            }
-            (None, Some(first)) => {
-                let anchor = Anchor::Before(first.op.clone());
-                // The newest is read first.
-                values
-                    .into_iter()
-                    .rev()
-                    .map(|value| anchor.insert(value))
-                    .collect()
-            }
-            (None, None) => values
-                .into_iter()
-                .map(|value| Anchor::Start.insert(value))
-                .collect(),
+        let index = index.min(self.len());
+        let anchor = match index.checked_sub(1).and_then(|before| self.get(before)) {
+            Some(before) => Anchor::After(before.op.clone()),
+            None => match self.get(0) {
+                Some(first) => Anchor::Before(first.op.clone()),
+                None => Anchor::Start,
+            },
+        };
+        let changes = values.into_iter().map(|value| anchor.insert(value));
+        match anchor {
+            Anchor::Start | Anchor::End => changes.collect(),
+            // What is written last is read first.
+            Anchor::After(_) | Anchor::Before(_) => changes.rev().collect(),
         }
+    }
+
+    /// The changes that remove the items at `range`; nothing for positions beyond the end.
+    pub fn remove_changes(&self, range: Range<usize>) -> Vec<Value> {
+        range.map_while(|index| self.remove_change(index)).collect()
     }
 
     /// The change that removes the item at `index`.
@@ -207,47 +188,41 @@ impl ListView {
     }
 
     fn shown(&self) -> impl DoubleEndedIterator<Item = &Node> {
-        self.order
-            .iter()
-            .map(|position| &self.nodes[*position as usize])
-            .filter(|node| node.is_shown)
+        self.order.iter().map(|node| &self.nodes[node as usize])
     }
 
     fn insert(&mut self, op: OpId, anchor: &Anchor, value: Value, edit: Edit, counts: bool) {
         if self.by_op.contains_key(&op) {
             return;
         }
-        let new = self.nodes.len() as u32;
-        let (position, in_start) = match anchor {
-            Anchor::Start => (self.start_len, true),
-            Anchor::End => (self.order.len(), false),
-            Anchor::After(other) => {
-                let Some(&other) = self.by_op.get(other) else {
-                    return;
-                };
-                (self.position_of(other) + 1, self.nodes[other as usize].in_start)
-            }
-            Anchor::Before(other) => {
-                let Some(&other) = self.by_op.get(other) else {
-                    return;
-                };
-                let position = self.position_of(self.first_of(other));
-                self.nodes[other as usize].newest_before = Some(new);
-                (position, self.nodes[other as usize].in_start)
-            }
+        let other = match anchor {
+            Anchor::After(other) | Anchor::Before(other) => match self.by_op.get(other) {
+                Some(other) => Some(*other),
+                None => return,
+            },
+            Anchor::Start => self.end,
+            Anchor::End => None,
+        };
+        let at = match (anchor, other) {
+            (Anchor::After(_), Some(other)) => At::After(other),
+            (_, Some(other)) => At::Before(self.first_of(other)),
+            (_, None) => At::End,
         };
         let is_shown = counts && !self.removed.contains(&op);
-        self.len += usize::from(is_shown);
-        self.start_len += usize::from(in_start);
-        self.order.insert(position, new);
+        let new = self.order.insert(at, is_shown);
+        match (anchor, other) {
+            (Anchor::Before(_), Some(other)) => self.nodes[other as usize].newest_before = Some(new),
+            (Anchor::End, _) => {
+                self.end.get_or_insert(new);
+            }
+            _ => {}
+        }
         self.by_op.insert(op.clone(), new);
         self.nodes.push(Node {
             op,
             edit,
             value,
-            is_shown,
             newest_before: None,
-            in_start,
         });
     }
 
@@ -259,25 +234,26 @@ impl ListView {
         node
     }
 
-    /// Most writes are near the end, so it is looked for from there.
-    fn position_of(&self, node: u32) -> usize {
-        self.order
-            .iter()
-            .rposition(|other| *other == node)
-            .expect("every node is in the order")
-    }
-
     fn remove(&mut self, op: OpId) {
         if let Some(&node) = self.by_op.get(&op) {
-            let node = &mut self.nodes[node as usize];
-            self.len -= usize::from(std::mem::take(&mut node.is_shown));
+            self.order.hide(node);
         }
         self.removed.insert(op);
     }
 }
 
+impl Node {
+    fn item(&self) -> ListItem<'_> {
+        ListItem {
+            op: &self.op,
+            value: &self.value,
+            edit: self.edit.clone(),
+        }
+    }
+}
+
 impl View for ListView {
-    const ANY_ORDER: bool = false;
+    const NEEDS: Needs = Needs::OrderOfTime;
 
     fn apply(&mut self, order: &Order, changes: Vec<Value>, counts: bool) {
         for (index, change) in changes.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Edit, Order, View};
+use super::{Edit, Needs, Order, View};
 
 /// The content of a map.
 #[derive(Debug, Default, PartialEq)]
@@ -93,7 +93,7 @@ impl MapView {
 }
 
 impl View for MapView {
-    const ANY_ORDER: bool = true;
+    const NEEDS: Needs = Needs::AnyOrder;
 
     fn apply(&mut self, order: &Order, changes: Vec<Value>, counts: bool) {
         if !counts {

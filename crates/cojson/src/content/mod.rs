@@ -1,17 +1,21 @@
-//! What values show: maps, lists and streams, derived from their logs and kept up to date as these grow.
+//! What values show: maps, lists, streams and files, derived from their logs and kept up to date as these grow.
 //!
 //! Transactions count in the order of their claimed time; equal times are ordered by session id, then by index. The
 //! reference leaves the order of equal times in different sessions open.
 
+mod file;
 mod list;
 mod map;
 mod prepare;
+mod sequence;
 mod stream;
 
 use crate::ids::{Author, CoId, SessionId};
 use crate::transaction::Timestamp;
 
-pub use list::{Anchor, ListItem, ListView, OpId};
+pub(crate) use file::bytes_of_chunk;
+pub use file::{FileInfo, FileView, chunk_item, end_item};
+pub use list::{Anchor, ListItem, ListView, OpId, graphemes};
 pub use map::MapView;
 pub(crate) use prepare::{Feed, Source};
 pub use stream::{StreamItem, StreamView};
@@ -56,10 +60,21 @@ impl Order {
     }
 }
 
+/// In what order a view has to be given transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// The result is the same in any order.
+    AnyOrder,
+    /// By time; if one comes late, the view is built anew.
+    OrderOfTime,
+    /// As the log grew, which in one session is the order of writing.
+    OrderOfArrival,
+}
+
 /// A view that transactions are applied to.
 pub(crate) trait View: Default {
-    /// Whether the view gives the same result in any order of transactions; others are built anew when one comes late.
-    const ANY_ORDER: bool;
+    /// The order that `apply` relies on.
+    const NEEDS: Needs;
 
     /// Applies the changes of one transaction. One that `counts` not is only an anchor for others.
     fn apply(&mut self, order: &Order, changes: Vec<serde_json::Value>, counts: bool);

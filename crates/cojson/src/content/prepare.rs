@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{Order, View};
+use super::{Needs, Order, View};
 use crate::crypto::{Nonce, decrypt};
 use crate::group::{Groups, Reader, Role};
 use crate::header::Ruleset;
@@ -82,7 +82,8 @@ impl<V: View> Feed<V> {
             .iter()
             .filter_map(|tx| self.prepare(source, log, *tx))
             .collect();
-        if !prepared.is_sorted_by(|a, b| a.order <= b.order) {
+        let keeps_arrival = V::NEEDS == Needs::OrderOfArrival;
+        if !keeps_arrival && !prepared.is_sorted_by(|a, b| a.order <= b.order) {
             prepared.sort_by(|a, b| a.order.cmp(&b.order));
         }
         for transaction in prepared {
@@ -91,8 +92,8 @@ impl<V: View> Feed<V> {
                 changes,
                 first_writer,
             } = transaction;
-            let is_late = self.last.as_ref().is_some_and(|last| *last > order);
-            if is_late && (!V::ANY_ORDER || first_writer.is_some()) {
+            let is_late = !keeps_arrival && self.last.as_ref().is_some_and(|last| *last > order);
+            if is_late && (V::NEEDS == Needs::OrderOfTime || first_writer.is_some()) {
                 return false;
             }
             let counts = first_writer.is_none_or(|key| {
@@ -129,22 +130,13 @@ impl<V: View> Feed<V> {
         if !role.can_write() {
             return None;
         }
-        let (changes, meta) = match transaction {
-            Transaction::Trusting(tx) => (parse_changes(&tx.changes)?, tx.meta.as_deref().and_then(parse)),
-            Transaction::Private(tx) => {
-                let owner = log.header().owner()?;
-                let Some(key) = source
-                    .groups
-                    .secret(source.values, source.reader, owner, &tx.key_used)
-                else {
-                    self.waits_for_key = true;
-                    return None;
-                };
-                let nonce = Nonce::of_transaction(log.id(), session, tx_ref.index as usize);
-                let changes = parse_changes(&decrypt(&tx.encrypted_changes, &key, &nonce)?)?;
-                let meta = tx.meta.as_deref().and_then(|meta| decrypt(meta, &key, &nonce));
-                (changes, meta.as_deref().and_then(parse))
+        let (changes, meta) = match source.open(log, tx_ref) {
+            Ok(clear) => clear,
+            Err(Closed::NoKey) => {
+                self.waits_for_key = true;
+                return None;
             }
+            Err(Closed::Garbage) => return None,
         };
         if restricted && !role.can_manage() && changes.iter().any(|change| change["op"] == "del") {
             return None;
@@ -163,6 +155,39 @@ impl<V: View> Feed<V> {
             changes,
             first_writer,
         })
+    }
+}
+
+/// Why a transaction can't be read.
+pub(crate) enum Closed {
+    /// Its key is out of reach, for now.
+    NoKey,
+    /// It holds nothing that can be understood.
+    Garbage,
+}
+
+impl Source<'_> {
+    /// A transaction's changes and meta in clear.
+    pub fn open(&mut self, log: &CoValueLog, tx_ref: TxRef) -> Result<(Vec<Value>, Option<Value>), Closed> {
+        match log.transaction(tx_ref) {
+            Transaction::Trusting(tx) => {
+                let changes = parse_changes(&tx.changes).ok_or(Closed::Garbage)?;
+                Ok((changes, tx.meta.as_deref().and_then(parse)))
+            }
+            Transaction::Private(tx) => {
+                let owner = log.header().owner().ok_or(Closed::Garbage)?;
+                let key = self.groups.secret(self.values, self.reader, owner, &tx.key_used);
+                let key = key.ok_or(Closed::NoKey)?;
+                let nonce = Nonce::of_transaction(log.id(), log.session_id(tx_ref), tx_ref.index as usize);
+                let changes = decrypt(&tx.encrypted_changes, &key, &nonce);
+                let changes = changes
+                    .as_deref()
+                    .and_then(parse_changes)
+                    .ok_or(Closed::Garbage)?;
+                let meta = tx.meta.as_deref().and_then(|meta| decrypt(meta, &key, &nonce));
+                Ok((changes, meta.as_deref().and_then(parse)))
+            }
+        }
     }
 }
 

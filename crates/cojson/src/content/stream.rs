@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Edit, Order, View};
+use super::{Edit, Needs, Order, View};
 use crate::ids::{Author, SessionId};
 use crate::transaction::Timestamp;
 
@@ -29,6 +29,16 @@ impl StreamView {
     /// All sessions with their items, oldest first.
     pub fn sessions(&self) -> impl Iterator<Item = (&SessionId, &[StreamItem])> {
         self.sessions.iter().map(|(session, items)| (session, &items[..]))
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.sessions.values().map(Vec::len).sum()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
     }
 
     /// All items in one order: by time, then session, then index.
@@ -60,7 +70,7 @@ impl StreamView {
 }
 
 impl View for StreamView {
-    const ANY_ORDER: bool = true;
+    const NEEDS: Needs = Needs::AnyOrder;
 
     fn apply(&mut self, order: &Order, changes: Vec<Value>, counts: bool) {
         if !counts || changes.is_empty() {

@@ -10,3 +10,4 @@ mod vectors_content;
 mod vectors_groups;
 mod vectors_invalid;
 mod vectors_primitives;
+mod vectors_streams;

@@ -1,9 +1,11 @@
 //! Shared helpers: vector files and predictable randomness.
 
+use cojson::crypto::{Nonce, decrypt};
+use cojson::group::{Groups, Reader};
 use cojson::ids::{AccountId, CoId, SessionId};
 use cojson::message::Message;
 use cojson::sync::{Output, PeerId, PeerRole};
-use cojson::transaction::Timestamp;
+use cojson::transaction::{Timestamp, Transaction};
 use cojson::{Cx, Entropy, Node};
 use proptest::test_runner::Config as ProptestConfig;
 use serde_json::{Value, json};
@@ -118,6 +120,46 @@ impl Receiver {
 
     pub fn list(&mut self, id: &str) -> Value {
         self.node.list(&id.parse().unwrap()).unwrap().to_json()
+    }
+}
+
+/// Checks that a value's decrypted transactions are the ones a vector names, whatever the order of their sessions.
+pub fn assert_transactions(receiver: &mut Receiver, id: &CoId, expected: &[Value]) {
+    let credentials = receiver.node.credentials().unwrap();
+    let reader = Reader::account(credentials.account_id, credentials.agent_secret);
+    let values = receiver.node.values();
+    let log = values.get(id).unwrap();
+    let owner = log.header().owner().unwrap();
+    let mut groups = Groups::default();
+    groups.refresh(values, owner);
+    let count: usize = log.sessions().values().map(|session| session.len()).sum();
+    assert_eq!(count, expected.len());
+    for expected in expected {
+        let session: SessionId = text(expected, "session").parse().unwrap();
+        let index = expected["txIndex"].as_u64().unwrap() as usize;
+        let transaction = &log.sessions()[&session].transactions()[index];
+        assert_eq!(json!(transaction.made_at()), expected["madeAt"]);
+        let (privacy, changes, meta) = match transaction {
+            Transaction::Trusting(tx) => (
+                "trusting",
+                tx.changes.to_string(),
+                tx.meta.as_deref().map(str::to_owned),
+            ),
+            Transaction::Private(tx) => {
+                let secret = groups.secret(values, &reader, owner, &tx.key_used).unwrap();
+                let nonce = Nonce::of_transaction(id, &session, index);
+                let plain = |text: &str| decrypt(text, &secret, &nonce).unwrap();
+                (
+                    "private",
+                    plain(&tx.encrypted_changes),
+                    tx.meta.as_deref().map(plain),
+                )
+            }
+        };
+        assert_eq!(privacy, text(expected, "privacy"));
+        let parse = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+        assert_eq!(parse(changes), expected["changes"]);
+        assert_eq!(meta.map(parse).as_ref(), expected.get("meta"));
     }
 }
 

@@ -107,33 +107,6 @@ fn restricted_deletion() {
 }
 
 #[test]
-fn streams() {
-    let vector = vector("costream");
-    let mut receiver = Receiver::acting_for(&vector, "alice");
-    assert_eq!(receiver.deliver(&vector["content"]), [""; 0]);
-    let stream = receiver
-        .node
-        .stream(&text(&vector, "streamID").parse().unwrap())
-        .unwrap();
-    let sessions: Value = stream
-        .sessions()
-        .map(|(session, items)| {
-            (
-                session.to_string(),
-                items.iter().map(|item| item.value.clone()).collect::<Value>(),
-            )
-        })
-        .collect();
-    assert_eq!(sessions, vector["expected"]["perSession"]);
-    for name in ["alice", "bob"] {
-        let expected = &vector["expected"]["lastItemBy"][name];
-        let (item, edit) = stream.last_by(&account_id(&vector, name).into()).unwrap();
-        assert_eq!(item.value, expected["value"]);
-        assert_eq!(edit.at.to_iso(), text(expected, "at"));
-    }
-}
-
-#[test]
 fn first_writer_wins() {
     let vector = vector("delete-and-branch");
     let case = &vector["firstWriterWins"];
