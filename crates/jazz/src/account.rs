@@ -30,7 +30,7 @@ impl CoValue for Account {
                 profile: id(view, "profile"),
                 root: id(view, "root"),
             }),
-            Raw::Map(_) | Raw::List(_) => Err(SchemaError::new("Account", "", "not an account")),
+            _ => Err(SchemaError::new("Account", "", "not an account")),
         }
     }
 

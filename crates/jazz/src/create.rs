@@ -4,15 +4,17 @@ use cojson::NewValue;
 use cojson::header::{Header, Uniqueness, ValueType};
 use cojson::ids::CoId;
 use cojson::transaction::Privacy;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::account::Account;
 use crate::error::{LoadError, SchemaError, WriteError};
+use crate::feed::{CoFeed, feed_item_to_json};
 use crate::group::Group;
 use crate::list::{CoList, Item, new_list_changes};
 use crate::map::{CoMap, MapWriter};
 use crate::node::Node;
 use crate::record::{CoRecord, new_record_changes};
+use crate::text::{CoPlainText, CoRichText, CoText, TextKind};
 use crate::value::{Co, CoValue, Ref, Shape};
 
 /// What can own values: a [`Group`], or an account, whose values only itself can read and write.
@@ -45,18 +47,30 @@ pub(crate) fn new_map<T: CoMap>(owner: &impl Owner, value: &T) -> Result<NewValu
     Ok(NewValue::new(ValueType::CoMap, owner.owner_id().clone(), changes))
 }
 
-/// A list to be made. An empty one has no transaction.
+/// A value of any kind to be made. Without changes it has no transaction.
+pub(crate) fn new_value(owner: &impl Owner, shape: Shape, init: Vec<Value>) -> NewValue {
+    let (value_type, meta) = shape.header();
+    let mut new = NewValue::new(value_type, owner.owner_id().clone(), init);
+    new.meta = meta;
+    new.init = new.init.filter(|changes| !changes.is_empty());
+    new
+}
+
+/// A list to be made.
 pub(crate) fn new_list<T: Item>(
     owner: &impl Owner,
     items: impl IntoIterator<Item = T>,
 ) -> Result<NewValue, SchemaError> {
-    let mut new = NewValue::new(
-        ValueType::CoList,
-        owner.owner_id().clone(),
-        new_list_changes(items)?,
-    );
-    new.init = new.init.filter(|changes| !changes.is_empty());
-    Ok(new)
+    Ok(new_value(owner, Shape::List, new_list_changes(items)?))
+}
+
+/// A feed to be made.
+pub(crate) fn new_feed<T: Item>(
+    owner: &impl Owner,
+    items: impl IntoIterator<Item = T>,
+) -> Result<NewValue, SchemaError> {
+    let items = items.into_iter().map(|item| feed_item_to_json(&item));
+    Ok(new_value(owner, Shape::Feed, items.collect::<Result<_, _>>()?))
 }
 
 /// A record to be made.
@@ -75,7 +89,7 @@ pub(crate) fn new_record<K: AsRef<str>, T: Item>(
 pub(crate) fn unique(mut new: NewValue, uniqueness: Uniqueness) -> NewValue {
     new.uniqueness = Some(uniqueness);
     if new.init.is_none() {
-        // An empty list with a deterministic id has a first transaction, in clear, so that it has a time of creation.
+        // An empty list or feed with a deterministic id has a first transaction, in clear, so that it has a time of creation.
         new.init = Some(Vec::new());
         new.privacy = Privacy::Trusting;
     }
@@ -101,6 +115,44 @@ impl Node {
         items: impl IntoIterator<Item = T>,
     ) -> Result<Co<CoList<T>>, WriteError> {
         self.create_value(new_list(owner, items)?)
+    }
+
+    /// Makes a list from which only admins and managers of its group can take items.
+    pub fn create_append_only_list<T: Item>(
+        &self,
+        owner: &impl Owner,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<Co<CoList<T>>, WriteError> {
+        let mut new = new_list(owner, items)?;
+        new.restrict_deletion = true;
+        self.create_value(new)
+    }
+
+    /// Makes a feed.
+    pub fn create_feed<T: Item>(
+        &self,
+        owner: &impl Owner,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<Co<CoFeed<T>>, WriteError> {
+        self.create_value(new_feed(owner, items)?)
+    }
+
+    /// Makes a text.
+    pub fn create_text(&self, owner: &impl Owner, text: &str) -> Result<Co<CoPlainText>, WriteError> {
+        self.create_text_value(owner, text)
+    }
+
+    /// Makes a text that is HTML.
+    pub fn create_rich_text(&self, owner: &impl Owner, html: &str) -> Result<Co<CoRichText>, WriteError> {
+        self.create_text_value(owner, html)
+    }
+
+    fn create_text_value<K: TextKind>(
+        &self,
+        owner: &impl Owner,
+        text: &str,
+    ) -> Result<Co<CoText<K>>, WriteError> {
+        self.transaction(|tx| tx.create_text_value(owner, text))
     }
 
     /// Makes a record.
@@ -143,18 +195,21 @@ impl Node {
         self.create_value(self::unique(new_record(owner, entries)?, unique.into()))
     }
 
+    /// Makes a feed that can be found by `unique`, as [`create_unique`](Self::create_unique) does.
+    pub fn create_unique_feed<T: Item>(
+        &self,
+        owner: &impl Owner,
+        unique: impl Into<Uniqueness>,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<Co<CoFeed<T>>, WriteError> {
+        self.create_value(self::unique(new_feed(owner, items)?, unique.into()))
+    }
+
     /// A reference to the value of type `T` that has this owner and `unique`, whether or not it was made yet.
     pub fn unique_ref<T: CoValue>(owner: &CoId, unique: impl Into<Uniqueness>) -> Ref<T> {
-        let value_type = if T::SHAPE == Shape::List {
-            ValueType::CoList
-        } else {
-            ValueType::CoMap
-        };
-        Ref::new(
-            Header::unique(value_type, owner.clone(), None, unique.into())
-                .id()
-                .clone(),
-        )
+        let (value_type, meta) = T::SHAPE.header();
+        let header = Header::unique(value_type, owner.clone(), meta, unique.into());
+        Ref::new(header.id().clone())
     }
 
     /// Loads the value that was made with this owner and `unique`, if it was.
@@ -198,6 +253,19 @@ impl Node {
         match self.load_unique(owner.owner_id(), unique.clone()).await? {
             Some(found) => Ok(found),
             None => self.ensure_value(self::unique(new_list(owner, Vec::<T>::new())?, unique)),
+        }
+    }
+
+    /// Loads the feed with this owner and `unique`, or makes it, empty.
+    pub async fn get_or_create_unique_feed<T: Item>(
+        &self,
+        owner: &impl Owner,
+        unique: impl Into<Uniqueness>,
+    ) -> Result<Co<CoFeed<T>>, WriteError> {
+        let unique = unique.into();
+        match self.load_unique(owner.owner_id(), unique.clone()).await? {
+            Some(found) => Ok(found),
+            None => self.ensure_value(self::unique(new_feed(owner, Vec::<T>::new())?, unique)),
         }
     }
 

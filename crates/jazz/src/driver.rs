@@ -225,6 +225,19 @@ impl Driver {
         }
     }
 
+    /// Waits until not more than so many bytes wait to be sent to any server. Who writes a lot does this in between, so
+    /// that what it writes doesn't pile up in memory.
+    pub async fn room_to_send(&self, bytes_max: usize) {
+        let servers = |core: &Core| {
+            let servers = core.peers.values().filter(|(role, _)| *role == PeerRole::Server);
+            servers.map(|(_, outgoing)| outgoing.clone()).collect::<Vec<_>>()
+        };
+        let servers = servers(&self.0.core.lock());
+        for server in servers {
+            server.room(bytes_max).await;
+        }
+    }
+
     fn receive(&self, peer: PeerId, messages: Vec<Incoming>) {
         if messages.is_empty() {
             return;

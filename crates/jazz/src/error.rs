@@ -8,6 +8,7 @@ use cojson::group::Role;
 use cojson::ids::{AccountId, CoId, KeyId};
 
 use crate::driver::NotSynced;
+use crate::file::FileError;
 use crate::storage::StorageError;
 
 /// The content of a value doesn't fit its Rust type.
@@ -231,4 +232,7 @@ pub enum Error {
     /// Writes were not confirmed in time.
     #[error(transparent)]
     NotSynced(#[from] NotSynced),
+    /// A file was not written or read to its end.
+    #[error(transparent)]
+    File(#[from] FileError),
 }

@@ -56,7 +56,7 @@ impl CoValue for Group {
                     })
                 })
                 .collect()),
-            Raw::Map(_) | Raw::List(_) => Err(SchemaError::new("Group", "", "not a group")),
+            _ => Err(SchemaError::new("Group", "", "not a group")),
         }
     }
 
@@ -116,7 +116,7 @@ impl Group {
     pub fn parents(&self) -> Result<Vec<Ref<Self>>, LoadError> {
         let parents = |raw: Raw<'_>| match raw {
             Raw::Group(view) => Ok(view.parents().map(|(id, _)| Ref::new(id.clone())).collect()),
-            Raw::Map(_) | Raw::List(_) => Err(SchemaError::new("Group", "", "not a group")),
+            _ => Err(SchemaError::new("Group", "", "not a group")),
         };
         self.0.read(parents)
     }

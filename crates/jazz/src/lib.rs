@@ -10,6 +10,11 @@
 //! | map | a struct with [`#[derive(CoMap)]`](macro@CoMap) | fields with one value each; the latest write of a field wins |
 //! | list | [`CoList<T>`] | items in an order that survives concurrent insertions |
 //! | record | [`CoRecord<T>`] | any text as key, one type of item |
+//! | feed | [`CoFeed<T>`] | items that are only appended, each known by its author |
+//! | text | [`CoPlainText`], [`CoRichText`] | a text that several can edit at once |
+//! | file | [`FileStream`] | bytes with a media type, written and read in pieces |
+//! | vector | [`CoVector`] | 32-bit numbers |
+//! | image | [`ImageDefinition`] | a map of files, one for each size |
 //! | group | [`Group`] | accounts with roles; owns values and so decides who reads and writes them |
 //! | account | [`Account`] | a pair of keys with a public profile and a private root |
 //!
@@ -87,27 +92,36 @@ pub mod transport;
 mod account;
 mod create;
 mod error;
+mod feed;
+mod file;
 mod group;
+mod image;
 mod list;
 mod load;
 mod map;
 mod node;
 mod record;
 mod subscribe;
+mod text;
 mod time;
 mod transaction;
 mod value;
+mod vector;
 
 pub use account::Account;
 pub use cojson::Credentials;
+pub use cojson::content::FileInfo;
 pub use cojson::group::Role;
 pub use cojson::header::Uniqueness;
-pub use cojson::ids::{AccountId, AgentId, Author, CoId, ParseIdError};
+pub use cojson::ids::{AccountId, AgentId, Author, CoId, ParseIdError, SessionId};
 pub use cojson::secrets::{AgentSecret, InviteSecret, SecretSeed};
 pub use create::Owner;
 pub use driver::{LocalConnection, NotSynced};
 pub use error::{ConnectError, Error, LoadError, SchemaError, WriteError};
+pub use feed::{CoFeed, FeedItem};
+pub use file::{FileError, FileReader, FileStatus, FileStream};
 pub use group::{Group, Member};
+pub use image::{ImageDefinition, ImageSize};
 pub use jazz_macros::CoMap;
 pub use list::{CoList, Item};
 pub use load::{FailedLoad, Loaded};
@@ -115,6 +129,8 @@ pub use map::{CoMap, Field, MapReader, MapWriter};
 pub use node::{LocalServer, Node, NodeBuilder};
 pub use record::CoRecord;
 pub use subscribe::Subscription;
+pub use text::{CoPlainText, CoRichText, CoText, Plain, Rich, TextKind};
 pub use time::{ParseTimestampError, Timestamp};
 pub use transaction::Transaction;
 pub use value::{Co, CoValue, Edit, Ref};
+pub use vector::CoVector;

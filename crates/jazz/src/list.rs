@@ -32,7 +32,7 @@ fn read<T: Item>(index: usize, value: &Value) -> Result<T, SchemaError> {
 fn raw_list(raw: Raw<'_>) -> Result<&ListView, SchemaError> {
     match raw {
         Raw::List(view) => Ok(view),
-        Raw::Map(_) | Raw::Group(_) => Err(SchemaError::new(NAME, "", "not a list")),
+        _ => Err(SchemaError::new(NAME, "", "not a list")),
     }
 }
 

@@ -258,7 +258,7 @@ impl<T: CoMap> CoValue for T {
 fn raw_map<T: CoMap>(raw: Raw<'_>) -> Result<&MapView, SchemaError> {
     match raw {
         Raw::Map(view) => Ok(view),
-        Raw::List(_) | Raw::Group(_) => Err(SchemaError::new(T::NAME, "", "not a map")),
+        _ => Err(SchemaError::new(T::NAME, "", "not a map")),
     }
 }
 

@@ -27,7 +27,7 @@ fn read<T: Item>(key: &str, value: &Value) -> Result<T, SchemaError> {
 fn raw_map(raw: Raw<'_>) -> Result<&MapView, SchemaError> {
     match raw {
         Raw::Map(view) => Ok(view),
-        Raw::List(_) | Raw::Group(_) => Err(SchemaError::new(NAME, "", "not a map")),
+        _ => Err(SchemaError::new(NAME, "", "not a map")),
     }
 }
 

@@ -101,6 +101,16 @@ pub(crate) fn fingerprint(raw: Raw<'_>) -> u64 {
             }
         }
         Raw::List(view) => view.values().for_each(|value| value.hash(&mut hasher)),
+        Raw::Feed(view) => {
+            for (session, items) in view.sessions() {
+                session.hash(&mut hasher);
+                items.iter().for_each(|item| item.tx_index.hash(&mut hasher));
+            }
+        }
+        Raw::File(view) => {
+            (view.len(), view.chunk_count(), view.is_complete(), view.info()).hash(&mut hasher)
+        }
+        Raw::Bytes(bytes) => bytes.hash(&mut hasher),
         Raw::Group(view) => view.version().hash(&mut hasher),
     }
     hasher.finish()

@@ -11,13 +11,15 @@ use cojson::{Cx, NewValue, WriteError as CoreError};
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use crate::create::{Owner, new_list, new_map, new_record, unique};
+use crate::create::{Owner, new_feed, new_list, new_map, new_record, unique};
 use crate::driver::{OsEntropy, now};
 use crate::error::{LoadError, WriteError};
+use crate::feed::{CoFeed, feed_item_to_json};
 use crate::list::{CoList, Item, ListChange, item_to_json};
 use crate::map::{CoMap, Fields as _, MapReader, MapWriter, Overlay, change};
 use crate::node::Node;
 use crate::record::{CoRecord, entry_to_json};
+use crate::text::{CoPlainText, CoRichText, CoText, TextChange, TextKind, new_text};
 use crate::value::{Co, CoValue, Shape, check_access};
 
 /// Writes that are staged until the closure of [`Node::transaction`] returns.
@@ -29,11 +31,15 @@ pub struct Transaction<'a> {
     changes: IndexMap<CoId, Changes>,
 }
 
+const HANDLES_KNOW: &str = "an id names a value of one kind, and handles know which";
+
 /// The changes of one value.
 enum Changes {
     /// Keys and their new values; `None`: deleted.
     Map(IndexMap<String, Option<Value>>),
     List(Vec<ListChange>),
+    Feed(Vec<Value>),
+    Text(Vec<TextChange>),
 }
 
 impl Node {
@@ -81,6 +87,38 @@ impl Transaction<'_> {
         entries: impl IntoIterator<Item = (K, T)>,
     ) -> Result<Co<CoRecord<T>>, WriteError> {
         Ok(self.stage(new_record(owner, entries)?))
+    }
+
+    /// Makes a feed.
+    pub fn create_feed<T: Item>(
+        &mut self,
+        owner: &impl Owner,
+        items: impl IntoIterator<Item = T>,
+    ) -> Result<Co<CoFeed<T>>, WriteError> {
+        Ok(self.stage(new_feed(owner, items)?))
+    }
+
+    /// Makes a text.
+    pub fn create_text(&mut self, owner: &impl Owner, text: &str) -> Result<Co<CoPlainText>, WriteError> {
+        self.create_text_value(owner, text)
+    }
+
+    /// Makes a text that is HTML.
+    pub fn create_rich_text(&mut self, owner: &impl Owner, html: &str) -> Result<Co<CoRichText>, WriteError> {
+        self.create_text_value(owner, html)
+    }
+
+    pub(crate) fn create_text_value<K: TextKind>(
+        &mut self,
+        owner: &impl Owner,
+        text: &str,
+    ) -> Result<Co<CoText<K>>, WriteError> {
+        let (new, rest) = new_text(owner, text);
+        let value = self.stage(new);
+        if let Some(rest) = rest {
+            self.changes.insert(value.id().clone(), Changes::Text(vec![rest]));
+        }
+        Ok(value)
     }
 
     /// Makes a map that can be found by `unique`. Fails if it is known here already.
@@ -221,6 +259,20 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Appends an item to a feed.
+    pub fn append<T: Item>(&mut self, feed: &Co<CoFeed<T>>, item: &T) -> Result<(), WriteError> {
+        let item = feed_item_to_json(item)?;
+        let changes = self
+            .changes
+            .entry(feed.id().clone())
+            .or_insert_with(|| Changes::Feed(Vec::new()));
+        match changes {
+            Changes::Feed(items) => items.push(item),
+            _ => unreachable!("{HANDLES_KNOW}"),
+        }
+        Ok(())
+    }
+
     fn keys(&mut self, id: &CoId) -> &mut IndexMap<String, Option<Value>> {
         let changes = self
             .changes
@@ -228,7 +280,7 @@ impl Transaction<'_> {
             .or_insert_with(|| Changes::Map(IndexMap::new()));
         match changes {
             Changes::Map(keys) => keys,
-            Changes::List(_) => unreachable!("an id names a map or a list, and handles know which"),
+            _ => unreachable!("{HANDLES_KNOW}"),
         }
     }
 
@@ -239,7 +291,7 @@ impl Transaction<'_> {
             .or_insert_with(|| Changes::List(Vec::new()));
         match changes {
             Changes::List(positions) => positions,
-            Changes::Map(_) => unreachable!("an id names a map or a list, and handles know which"),
+            _ => unreachable!("{HANDLES_KNOW}"),
         }
     }
 
@@ -298,8 +350,8 @@ fn check(
                 let owner = core.log(id).and_then(|log| log.header().owner()).cloned();
                 require_owner(core, owner.unwrap_or_else(|| id.clone()))?;
                 match changes {
-                    Changes::List(_) => core.list(id).map_err(LoadError::from)?.len(),
-                    Changes::Map(_) => 0,
+                    Changes::List(_) | Changes::Text(_) => core.list(id).map_err(LoadError::from)?.len(),
+                    Changes::Map(_) | Changes::Feed(_) => 0,
                 }
             }
         };
@@ -312,13 +364,17 @@ fn check(
                 });
                 after?;
             }
+            Changes::Feed(items) => check_size(items)?,
+            Changes::Text(edits) => {
+                edits.iter().try_fold(len, |len, edit| edit.check(len))?;
+            }
         }
     }
     Ok(())
 }
 
 /// Keeps well below the limit of one transaction: keys and positions take room too.
-fn check_size<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<(), WriteError> {
+pub(crate) fn check_size<'a>(values: impl IntoIterator<Item = &'a Value>) -> Result<(), WriteError> {
     const MAX: usize = MAX_CREATED_TRANSACTION_BYTES;
     let mut total = 0;
     for value in values {
@@ -361,6 +417,8 @@ impl Changes {
         match self {
             Self::Map(_) => Shape::Map,
             Self::List(_) => Shape::List,
+            Self::Feed(_) => Shape::Feed,
+            Self::Text(_) => Shape::Text,
         }
     }
 
@@ -384,6 +442,8 @@ impl Changes {
                 let changes = position.into_changes(core.list(id)?);
                 write(core, &changes)
             }),
+            Self::Feed(items) => write(core, &items),
+            Self::Text(edits) => edits.into_iter().try_for_each(|edit| edit.write(core, cx, id)),
         }
     }
 }

@@ -6,11 +6,12 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::str::FromStr;
 
-use cojson::content::{ListView, MapView};
+use cojson::content::{FileView, ListView, MapView, StreamView};
 use cojson::group::{GroupView, Role};
-use cojson::header::Kind;
+use cojson::header::{Kind, ValueType};
 use cojson::ids::{AccountId, Author, CoId, ParseIdError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::account::Account;
 use crate::error::{LoadError, SchemaError, WriteError};
@@ -21,7 +22,9 @@ use crate::subscribe::{Subscription, fingerprint};
 use crate::time::Timestamp;
 
 /// A type of CoValue: what derives [`CoMap`](crate::CoMap), [`CoList`](crate::CoList), [`CoRecord`](crate::CoRecord),
-/// [`Account`] and [`Group`]. Not to be implemented by hand.
+/// [`CoFeed`](crate::CoFeed), [`CoPlainText`](crate::CoPlainText), [`CoRichText`](crate::CoRichText),
+/// [`FileStream`](crate::FileStream), [`CoVector`](crate::CoVector), [`Account`] and [`Group`]. Not to be implemented by
+/// hand.
 pub trait CoValue: Sized + Send + Sync + 'static {
     /// The content at one moment.
     type Snapshot: Send + 'static;
@@ -45,6 +48,14 @@ pub enum Shape {
     Map,
     /// A list.
     List,
+    /// A feed.
+    Feed,
+    /// A text.
+    Text,
+    /// A file.
+    File,
+    /// A vector of numbers: a file that is read as a whole.
+    Vector,
     /// A group.
     Group,
     /// An account.
@@ -56,6 +67,10 @@ impl Shape {
         match self {
             Self::Map => "map",
             Self::List => "list",
+            Self::Feed => "feed",
+            Self::Text => "text",
+            Self::File => "file",
+            Self::Vector => "vector",
             Self::Group => "group",
             Self::Account => "account",
         }
@@ -65,8 +80,25 @@ impl Shape {
         match self {
             Self::Map => Kind::Map,
             Self::List => Kind::List,
+            Self::Feed => Kind::Stream,
+            Self::Text => Kind::PlainText,
+            Self::File | Self::Vector => Kind::Binary,
             Self::Group => Kind::Group,
             Self::Account => Kind::Account,
+        }
+    }
+
+    /// The type and the meta in the header of such a value.
+    pub(crate) fn header(self) -> (ValueType, Option<Map<String, Value>>) {
+        match self {
+            Self::Map | Self::Group | Self::Account => (ValueType::CoMap, None),
+            Self::List => (ValueType::CoList, None),
+            Self::Feed => (ValueType::CoStream, None),
+            Self::Text => (ValueType::CoPlainText, None),
+            Self::File | Self::Vector => {
+                let binary = Map::from_iter([("type".to_owned(), "binary".into())]);
+                (ValueType::CoStream, Some(binary))
+            }
         }
     }
 }
@@ -77,8 +109,14 @@ impl Shape {
 pub enum Raw<'a> {
     /// Of a map.
     Map(&'a MapView),
-    /// Of a list.
+    /// Of a list or a text.
     List(&'a ListView),
+    /// Of a feed.
+    Feed(&'a StreamView),
+    /// Of a file.
+    File(&'a FileView),
+    /// All bytes of a file, if it is complete.
+    Bytes(Option<&'a [u8]>),
     /// Of a group or an account.
     Group(&'a GroupView),
 }
@@ -90,12 +128,32 @@ pub(crate) fn with_raw<T: CoValue, R>(
     read: impl FnOnce(Raw<'_>) -> Result<R, SchemaError>,
 ) -> Result<R, LoadError> {
     check_readable(core, id, T::SHAPE)?;
+    let bytes;
     let raw = match T::SHAPE {
         Shape::Map => Raw::Map(core.map(id)?),
-        Shape::List => Raw::List(core.list(id)?),
+        Shape::List | Shape::Text => Raw::List(core.list(id)?),
+        Shape::Feed => Raw::Feed(core.stream(id)?),
+        Shape::File => Raw::File(core.file(id)?),
+        Shape::Vector => {
+            bytes = all_bytes(core, id)?;
+            Raw::Bytes(bytes.as_deref())
+        }
         Shape::Group | Shape::Account => Raw::Group(core.group(id)?),
     };
     read(raw).map_err(|error| error.of(id).into())
+}
+
+/// The bytes of a file, if it is complete.
+fn all_bytes(core: &mut cojson::Node, id: &CoId) -> Result<Option<Vec<u8>>, LoadError> {
+    let file = core.file(id)?;
+    if !file.is_complete() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    for index in 0..file.chunk_count() {
+        bytes.extend(core.file_chunk(id, index)?.unwrap_or_default());
+    }
+    Ok(Some(bytes))
 }
 
 /// Whether a value is here, wasn't deleted, is of the right kind, and may be read.
@@ -117,7 +175,7 @@ fn check_readable(core: &mut cojson::Node, id: &CoId, shape: Shape) -> Result<()
             expected: shape.name(),
         });
     }
-    if matches!(shape, Shape::Map | Shape::List) && core.my_role(id).is_none() {
+    if !matches!(shape, Shape::Group | Shape::Account) && core.my_role(id).is_none() {
         return Err(LoadError::Unauthorised(id.clone()));
     }
     Ok(())

@@ -30,6 +30,8 @@ enum State {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Notify,
+    /// Something was taken, or nothing ever will be.
+    shrunk: Notify,
 }
 
 /// The end that is written to.
@@ -59,6 +61,7 @@ pub fn outgoing(bytes_max: usize) -> (Outgoing, OutgoingReceiver) {
     let shared = Arc::new(Shared {
         queue: Mutex::new(queue),
         changed: Notify::new(),
+        shrunk: Notify::new(),
     });
     (Outgoing(shared.clone()), OutgoingReceiver(shared))
 }
@@ -78,12 +81,24 @@ impl Outgoing {
         queue.bytes += text.len();
         if queue.bytes > queue.bytes_max {
             queue.lanes = Default::default();
+            queue.bytes = 0;
             queue.state = State::Overflown;
         } else {
             queue.lanes[lane].push_back(text);
         }
         drop(queue);
         self.0.changed.notify_one();
+    }
+
+    /// Waits until at most so many bytes are queued, or the connection has ended.
+    pub async fn room(&self, bytes_max: usize) {
+        loop {
+            let shrunk = self.0.shrunk.notified();
+            if self.0.queue.lock().bytes <= bytes_max {
+                return;
+            }
+            shrunk.await;
+        }
     }
 
     /// Ends the connection once everything queued is sent.
@@ -94,6 +109,17 @@ impl Outgoing {
         }
         drop(queue);
         self.0.changed.notify_one();
+    }
+}
+
+impl Drop for OutgoingReceiver {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.lanes = Default::default();
+        queue.bytes = 0;
+        queue.state = State::Closed;
+        drop(queue);
+        self.0.shrunk.notify_waiters();
     }
 }
 
@@ -112,6 +138,7 @@ impl OutgoingReceiver {
 
     fn take(&self) -> Result<Option<String>, OutgoingEnd> {
         let mut queue = self.0.queue.lock();
+        self.0.shrunk.notify_waiters();
         let mut frame = String::new();
         for lane in 0..PRIORITIES.len() {
             while let Some(text) = queue.lanes[lane].front() {

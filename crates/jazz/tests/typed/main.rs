@@ -4,6 +4,8 @@
 
 mod accounts;
 mod compile_errors;
+mod feeds;
+mod files;
 mod layout;
 mod lists;
 mod loading;
@@ -12,5 +14,6 @@ mod permissions;
 mod subscriptions;
 mod support;
 mod sync;
+mod texts;
 mod transactions;
 mod unique;
