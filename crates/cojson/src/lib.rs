@@ -72,6 +72,7 @@ mod read;
 pub mod secrets;
 pub mod sync;
 pub mod transaction;
+mod transfer;
 pub mod values;
 
 /// Where random bytes come from.

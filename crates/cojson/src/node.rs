@@ -49,6 +49,21 @@ pub(crate) struct Writer {
     pub secret: AgentSecret,
 }
 
+impl Writer {
+    /// The session it writes to `id` in: its own account knows it by its agent.
+    pub fn session_in(&self, id: &CoId) -> SessionId {
+        if self
+            .author
+            .account()
+            .is_some_and(|account| account.as_co_id() == id)
+        {
+            self.session.with_author(self.secret.id().clone().into())
+        } else {
+            self.session.clone()
+        }
+    }
+}
+
 /// Values, content, an account, and peers. A node without an account serves others: a sync server.
 #[derive(Debug, Default)]
 pub struct Node {
@@ -62,6 +77,9 @@ pub struct Node {
     pub(crate) unsigned: IndexMap<(CoId, SessionId), SignerSecret>,
     /// Values in which the current session has named its place.
     pub(crate) placed: HashSet<CoId>,
+    /// How much the current session had written of values that have left memory. Whoever gives them back without that
+    /// must not have us write it anew: a transaction's place decides the key stream it is encrypted with.
+    pub(crate) tails: HashMap<CoId, usize>,
     /// Values that nobody had when they were last asked for.
     pub(crate) unavailable: HashSet<CoId>,
     outputs: VecDeque<Output>,
@@ -161,7 +179,16 @@ impl Node {
         self.sync.forget(id);
         self.views.remove(id);
         self.groups.forget(id);
-        self.values.remove(id).is_some()
+        let Some(log) = self.values.remove(id) else {
+            return false;
+        };
+        if let Some(writer) = &self.writer {
+            let written = log.session_len(&writer.session_in(id));
+            if written > 0 {
+                self.tails.insert(id.clone(), written);
+            }
+        }
+        true
     }
 
     // The account.
@@ -266,7 +293,7 @@ impl Node {
     }
 
     /// Signs what we wrote and hands it to storage and peers.
-    fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for ((id, session), secret) in std::mem::take(&mut self.unsigned) {
             if let Some(log) = self.values.get_mut(&id) {
                 log.sign_own(&session, &secret);

@@ -7,7 +7,7 @@ use crate::content::{
 };
 use crate::group::{GroupView, Role};
 use crate::header::Kind;
-use crate::ids::{AccountId, Author, CoId, SessionId};
+use crate::ids::{AccountId, AgentId, Author, CoId, KeyId, SessionId};
 use crate::node::{Node, Views};
 use crate::transaction::{Timestamp, Transaction};
 
@@ -102,6 +102,22 @@ impl Node {
     pub fn role_at(&mut self, member: &str, group: &CoId, at: Timestamp) -> Option<Role> {
         self.groups.refresh(&self.values, group)?;
         self.groups.role_at(group, member, at)
+    }
+
+    /// Whether we can get at the secret of a key of a group.
+    pub fn has_key(&mut self, group: &CoId, key: &KeyId) -> bool {
+        self.groups.refresh(&self.values, group);
+        let secret = self.groups.secret(&self.values, &self.reader, group, key);
+        secret.is_some()
+    }
+
+    /// The agent that acts for an account: the one it was made for, unless that was revoked. `None` until the account is
+    /// here.
+    pub fn current_agent(&mut self, account: &AccountId, now: Timestamp) -> Option<AgentId> {
+        let id = account.as_co_id();
+        let agent = self.log(id)?.header().agent()?.clone();
+        let role = self.role_at(agent.as_str(), id, now);
+        (role == Some(Role::Admin)).then_some(agent)
     }
 
     /// What our account may do with a value: by its owner, or in the group it is.

@@ -370,6 +370,15 @@ impl Driver {
         let _ = stored.await;
     }
 
+    /// Waits until every own write is durable: in the node's own storage if it has one, at the server otherwise.
+    pub async fn wait_until_durable(&self, within: Duration) -> Result<(), NotSynced> {
+        if self.0.storage.is_none() {
+            return self.wait_for_sync(within).await;
+        }
+        let stored = tokio::time::timeout(within, self.wait_for_storage()).await;
+        stored.map_err(|_| NotSynced)
+    }
+
     /// Waits until storage fails; never returns otherwise.
     pub async fn storage_failed(&self) -> Arc<StorageError> {
         let mut failure = self.0.storage_failure.subscribe();

@@ -144,6 +144,9 @@ pub enum WriteError {
     /// The group has no key to write with: it is damaged or not completely here.
     #[error("{0} has no read key")]
     NoReadKey(CoId),
+    /// What the server gave of the value lacks writes of ours that it had confirmed.
+    #[error("{0} was loaded without all that we have written to it")]
+    Rewound(CoId),
     /// A group can't have itself, one that leads back to it, or an account as a parent.
     #[error("{0} can't be a parent here")]
     InvalidParent(CoId),
@@ -174,6 +177,7 @@ impl WriteError {
             Core::NoReadKey(group) => Self::NoReadKey(group),
             Core::TooLarge(bytes) => Self::TooLarge(bytes),
             Core::Exists(id) => Self::Exists(id),
+            Core::Rewound(id) => Self::Rewound(id),
             Core::InvalidParent(id) => Self::InvalidParent(id),
         }
     }

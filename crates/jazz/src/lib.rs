@@ -86,6 +86,7 @@
 //! This crate must know nothing of ReSide.
 
 pub mod driver;
+pub mod request;
 pub mod storage;
 pub mod transport;
 

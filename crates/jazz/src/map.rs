@@ -76,6 +76,12 @@ impl Fields for MapView {
     }
 }
 
+impl Fields for serde_json::Map<String, Value> {
+    fn field(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+}
+
 impl<'a> MapReader<'a> {
     pub(crate) fn new<T: CoMap>(source: &'a dyn Fields) -> Self {
         Self {
@@ -183,6 +189,12 @@ impl MapWriter {
     pub(crate) fn into_changes(self) -> Vec<Value> {
         let set = |(name, value, _): (&str, Option<Value>, _)| value.map(|value| set(name, value));
         self.fields.into_iter().filter_map(set).collect()
+    }
+
+    /// The fields that have a value.
+    pub(crate) fn into_fields(self) -> serde_json::Map<String, Value> {
+        let field = |(name, value, _): (&'static str, Option<Value>, _)| Some((name.to_owned(), value?));
+        self.fields.into_iter().filter_map(field).collect()
     }
 
     /// The fields whose value isn't that of `before`, with the new value; `None`: to be deleted.

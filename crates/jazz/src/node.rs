@@ -70,6 +70,12 @@ impl Node {
         self.0.driver.wait_for_storage().await;
     }
 
+    /// Waits until everything that was written here is durable: in the node's own storage if it has one, at the server
+    /// otherwise.
+    pub async fn wait_until_durable(&self, within: Duration) -> Result<(), NotSynced> {
+        self.0.driver.wait_until_durable(within).await
+    }
+
     /// Waits until a server is connected; `false` if none was in time.
     pub async fn connected(&self, within: Duration) -> bool {
         self.0.driver.connected(within).await

@@ -1,7 +1,7 @@
 //! Finds the keys that act for an account, in the account itself.
 
 use futures::{FutureExt, future::BoxFuture};
-use jazz::{AccountId, AgentId, Node, Role};
+use jazz::{AccountId, AgentId, Node};
 
 use crate::rpc::{AgentDirectory, RpcError};
 
@@ -15,15 +15,6 @@ impl NodeDirectory {
     pub fn new(node: Node) -> Self {
         Self { node }
     }
-
-    /// Returns the agent that the account was made for, if it still acts for it.
-    fn agent_of(&self, account: &AccountId) -> Option<AgentId> {
-        self.node.driver().with(|core, cx| {
-            let agent = core.log(account.as_co_id())?.header().agent()?.clone();
-            let role = core.role_at(agent.as_str(), account.as_co_id(), cx.now);
-            (role == Some(Role::Admin)).then_some(agent)
-        })
-    }
 }
 
 impl AgentDirectory for NodeDirectory {
@@ -33,7 +24,11 @@ impl AgentDirectory for NodeDirectory {
             self.node.load_account(account).await.map_err(unknown)?;
             let revoked =
                 || RpcError::not_authenticated(format!("the account {account} has no current keys"));
-            self.agent_of(account).ok_or_else(revoked)
+            let current = self
+                .node
+                .driver()
+                .with(|core, cx| core.current_agent(account, cx.now));
+            current.ok_or_else(revoked)
         }
         .boxed()
     }

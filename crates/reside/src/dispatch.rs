@@ -69,11 +69,17 @@ impl Dispatch {
     pub fn call(&self, name: &str, call: Call, body: &[u8]) -> BoxFuture<'static, RpcResult<Vec<u8>>> {
         match self.methods.get(name) {
             Some(handler) => handler(call, body),
-            None => {
-                let message = format!("{} has no method `{}`", self.contract, name.escape_debug());
-                Box::pin(std::future::ready(Err(RpcError::not_found(message))))
-            }
+            None => Box::pin(std::future::ready(Err(self.no_method(name)))),
         }
+    }
+
+    /// Returns the error for a method that the contract doesn't have.
+    pub(crate) fn no_method(&self, name: &str) -> RpcError {
+        RpcError::not_found(format!(
+            "{} has no method `{}`",
+            self.contract,
+            name.escape_debug()
+        ))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use axum::{Router, extract::Request, http::StatusCode, response::IntoResponse};
 use futures::FutureExt;
 use indexmap::IndexMap;
-use jazz::{AccountId, Co, CoId, CoRecord, Credentials, Node, Ref};
+use jazz::{AccountId, Co, CoId, CoRecord, Credentials, Node, Ref, request::Receiver};
 use parking_lot::RwLock;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower::ServiceExt;
@@ -160,6 +160,7 @@ impl Launch {
             directory,
             settle(self.node.clone()),
         );
+        server.accept_jazz_form(Receiver::new(&self.node));
         let replica = Replica(Arc::new(Inner {
             node: self.node,
             id: block.id,

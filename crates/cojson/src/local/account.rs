@@ -79,6 +79,7 @@ impl Node {
             secret,
         });
         self.placed.clear();
+        self.tails.clear();
         self.forget_content();
         Ok(())
     }

@@ -70,15 +70,8 @@ impl Node {
                 false => ContentError::NotLoaded(group.clone()).into(),
             });
         }
-        let is_own_account = writer
-            .author
-            .account()
-            .is_some_and(|account| account.as_co_id() == group);
-        let session = if is_own_account {
-            writer.session.with_author(writer.secret.id().clone().into())
-        } else {
-            writer.session.clone()
-        };
+        self.check_tail(group)?;
+        let session = writer.session_in(group);
         let latest = self.groups.get(group).and_then(GroupView::latest);
         let at = Self::after(self.latest_of(group, cx.now), cx.now, latest, &session);
         Ok(GroupEdit {

@@ -43,6 +43,9 @@ pub enum WriteError {
     /// A value with a chosen id is here already.
     #[error("{0} exists already")]
     Exists(CoId),
+    /// What was loaded of the value lacks writes of ours; to write on would be to write something else in their place.
+    #[error("{0} was loaded without all that we have written to it")]
+    Rewound(CoId),
     /// A parent that leads back to the group itself, or that is an account.
     #[error("{0} can't be a parent here")]
     InvalidParent(CoId),

@@ -103,6 +103,7 @@ impl Node {
         if self.has(&id) {
             return Err(WriteError::Exists(id));
         }
+        self.check_tail(&id)?;
         let permit = self.permit(cx, &new.owner, new.privacy, None)?;
         let texts = new
             .init
@@ -139,6 +140,7 @@ impl Node {
             return Err(ContentError::Deleted(id.clone()).into());
         }
         let log = self.values.get(id).expect("looked up above");
+        self.check_tail(id)?;
         let texts = texts(changes, meta)?;
         match log.header().ruleset() {
             Ruleset::OwnedByGroup { group, .. } => {
@@ -190,6 +192,19 @@ impl Node {
         let log = self.values.get_mut(id).expect("looked up above");
         log.append_own(&session, Transaction::Trusting(tx));
         self.wrote(id, &session, writer.secret.signer());
+        Ok(())
+    }
+
+    /// Refuses to write to a value that has come back without writes of the current session.
+    pub(super) fn check_tail(&self, id: &CoId) -> Result<(), WriteError> {
+        let Some(tail) = self.tails.get(id) else {
+            return Ok(());
+        };
+        let session = self.writer()?.session_in(id);
+        let have = self.log(id).map_or(0, |log| log.session_len(&session));
+        if have < *tail {
+            return Err(WriteError::Rewound(id.clone()));
+        }
         Ok(())
     }
 

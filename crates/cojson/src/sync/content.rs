@@ -85,6 +85,11 @@ pub(super) fn missing(log: &CoValueLog, have: &Have) -> Vec<Content> {
     messages
 }
 
+/// All of a value, for somebody who has nothing of it.
+pub(crate) fn whole(log: &CoValueLog) -> Vec<Content> {
+    missing(log, &Have::default())
+}
+
 fn empty(log: &CoValueLog) -> Content {
     Content {
         id: log.id().clone(),

@@ -23,9 +23,11 @@ use crate::values::Values;
 
 pub use confirm::Unconfirmed;
 use content::Have;
+pub(crate) use content::whole;
 use lookup::{Job, Lookup};
 use peer::{Peer, PeerValue};
 pub use peer::{PeerId, PeerRole};
+pub(crate) use serve::collect_dependencies;
 
 /// What the outside has to do, in this order.
 #[derive(Debug, PartialEq)]
@@ -151,6 +153,13 @@ impl Sync {
         }
     }
 
+    /// The value came by other means than a peer.
+    pub(crate) fn imported(&mut self, values: &mut Values, id: &CoId) {
+        self.dirty.insert(id.clone());
+        self.out.push_back(Output::Changed(id.clone()));
+        self.found(values, id);
+    }
+
     /// The value was written to here. It is stored and sent by the next [`Sync::flush`].
     pub fn changed(&mut self, id: &CoId) {
         self.dirty.insert(id.clone());
@@ -200,9 +209,13 @@ impl Sync {
         self.stored.remove(id);
     }
 
-    /// Whether the value must stay in memory: it has unsaved changes, or somebody waits for it.
+    /// Whether the value must stay in memory: it has unsaved changes, a server hasn't confirmed it, or somebody waits for
+    /// it.
     pub fn is_busy(&self, id: &CoId) -> bool {
-        self.dirty.contains(id) || self.lookups.contains_key(id) || self.incomplete.contains_key(id)
+        self.dirty.contains(id)
+            || self.lookups.contains_key(id)
+            || self.incomplete.contains_key(id)
+            || self.peers.values().any(|peer| peer.unconfirmed.contains(id))
     }
 
     fn servers(&self) -> impl Iterator<Item = PeerId> + '_ {

@@ -235,7 +235,7 @@ fn hash_of(state: &KnownState) -> ShortHash {
 }
 
 /// Appends everything `id` depends on to `order`, each after its own dependencies.
-pub(super) fn collect_dependencies(
+pub(crate) fn collect_dependencies(
     values: &Values,
     id: &CoId,
     seen: &mut BTreeSet<CoId>,

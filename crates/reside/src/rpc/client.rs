@@ -35,6 +35,15 @@ pub struct Callee {
     pub endpoint: String,
 }
 
+impl Callee {
+    /// Returns where a method is called.
+    pub(crate) fn url(&self, contract: &Identity, method: &str) -> String {
+        let encoded = contract.as_str().replace('/', "%2F");
+        let endpoint = self.endpoint.trim_end_matches('/');
+        format!("{endpoint}/replicas/{}/rpc/{encoded}/{method}", self.name)
+    }
+}
+
 /// Makes calls in the name of one account. Cheap to clone.
 #[derive(Clone)]
 pub struct RpcClient(Arc<Inner>);
@@ -156,12 +165,7 @@ impl RpcClient {
             random(),
         );
         let sealed = keys.seal_request(&header, contract, method, request);
-        let encoded = contract.as_str().replace('/', "%2F");
-        let url = format!(
-            "{}/replicas/{}/rpc/{encoded}/{method}",
-            callee.endpoint.trim_end_matches('/'),
-            callee.name
-        );
+        let url = callee.url(contract, method);
         let sending = self.0.transport.post(url, header.as_str().to_owned(), sealed);
         let reply = match timeout_at(deadline, sending).await {
             Ok(Ok(reply)) => reply,

@@ -1,8 +1,9 @@
 //! Answers calls: finds out who calls, refuses what is forged, stale or repeated, runs the method, seals the answer.
+//! Requests in the Jazz form go to [`jazz_form`](super::jazz_form).
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -17,14 +18,16 @@ use cojson::secrets::AgentSecret;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt as _, Limited};
+use jazz::request::Receiver;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::call::Call;
 use super::error::{RpcError, RpcResult};
+use super::jazz_form;
 use super::pairs::Pairs;
 use super::replay::{Refusal, Replays, check_time};
 use super::seal::{NONCE_BYTES, PairKeys, Party};
@@ -39,7 +42,7 @@ const CALLS_MAX: usize = 256;
 /// Longest time a caller may ask for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// How long a caller should wait before it tries again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Finds the keys that act for an account.
 pub trait AgentDirectory: Send + Sync + 'static {
@@ -68,6 +71,14 @@ struct Inner {
     implemented: Vec<Identity>,
     calls: Arc<Semaphore>,
     running: TaskTracker,
+    /// Takes requests in the Jazz form.
+    requests: OnceLock<Receiver>,
+}
+
+/// A call that may be made now, and the methods of its contract.
+pub(super) struct Admitted {
+    methods: Dispatch,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl RpcServer {
@@ -97,7 +108,19 @@ impl RpcServer {
             implemented,
             calls: Arc::new(Semaphore::new(CALLS_MAX)),
             running: TaskTracker::new(),
+            requests: OnceLock::new(),
         }))
+    }
+
+    /// Accepts requests in the Jazz form too, by what takes them for our account.
+    pub fn accept_jazz_form(&self, requests: Receiver) {
+        // Set once, when the replica starts; another one would be for the same account.
+        let _ = self.0.requests.set(requests);
+    }
+
+    /// Returns what takes requests in the Jazz form, if they are accepted.
+    pub(super) fn requests(&self) -> Option<&Receiver> {
+        self.0.requests.get()
     }
 
     /// Starts to answer the calls of a contract.
@@ -129,7 +152,10 @@ impl RpcServer {
     pub fn router(&self) -> Router {
         let prefix = format!("/replicas/{}", self.0.replica);
         Router::new()
-            .route(&format!("{prefix}/rpc/{{*method}}"), post(receive))
+            .route(
+                &format!("{prefix}/rpc/{{*method}}"),
+                post(receive).options(jazz_form::preflight),
+            )
             .route(&format!("{prefix}/readyz"), get(ready))
             .layer(DefaultBodyLimit::disable())
             .with_state(self.clone())
@@ -193,28 +219,47 @@ impl RpcServer {
         now: u64,
     ) -> RpcResult<Vec<u8>> {
         let fields = header.fields();
-        let Ok(_permit) = self.0.calls.clone().try_acquire_owned() else {
-            return Err(RpcError::unavailable("too many calls at once", RETRY_AFTER));
-        };
-        let methods = self.0.contracts.read().get(contract).cloned();
-        let methods = match methods {
-            Some(methods) => methods,
-            None if self.0.implemented.contains(contract) => {
-                return Err(RpcError::unavailable("the replica is starting", RETRY_AFTER));
-            }
-            None => {
-                return Err(RpcError::not_found(format!(
-                    "this replica does not implement {contract}"
-                )));
-            }
-        };
+        let admitted = self.admit(contract)?;
         let left = fields.made_at.saturating_add(fields.timeout).saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(left).min(TIMEOUT_MAX);
         let call = Call::new(fields.caller.clone(), fields.request_id.clone(), deadline);
+        self.execute(admitted, method, call, &request).await
+    }
+
+    /// Finds the methods of a contract, and room for one more call.
+    pub(super) fn admit(&self, contract: &Identity) -> RpcResult<Admitted> {
+        let Ok(permit) = self.0.calls.clone().try_acquire_owned() else {
+            return Err(RpcError::unavailable("too many calls at once", RETRY_AFTER));
+        };
+        let methods = self.0.contracts.read().get(contract).cloned();
+        match methods {
+            Some(methods) => Ok(Admitted {
+                methods,
+                _permit: permit,
+            }),
+            None if self.0.implemented.contains(contract) => {
+                Err(RpcError::unavailable("the replica is starting", RETRY_AFTER))
+            }
+            None => Err(RpcError::not_found(format!(
+                "this replica does not implement {contract}"
+            ))),
+        }
+    }
+
+    /// Runs a method; returns when what it wrote is durable.
+    pub(super) async fn execute(
+        &self,
+        admitted: Admitted,
+        method: &str,
+        call: Call,
+        request: &[u8],
+    ) -> RpcResult<Vec<u8>> {
+        let (methods, deadline) = (&admitted.methods, call.deadline());
         let span = tracing::info_span!(
-            "call", replica = self.0.replica, %contract, method, account = %fields.caller, request = fields.request_id
+            "call", replica = self.0.replica, contract = %methods.contract(), method, account = %call.made_by(),
+            request = call.request_id()
         );
-        let handling = AssertUnwindSafe(async { methods.call(method, call, &request).await }).catch_unwind();
+        let handling = AssertUnwindSafe(async { methods.call(method, call, request).await }).catch_unwind();
         let settle = &self.0.settle;
         async {
             let result = match timeout_at(deadline, handling).await {
@@ -233,6 +278,16 @@ impl RpcServer {
         }
         .instrument(span)
         .await
+    }
+}
+
+impl Admitted {
+    /// Refuses a method that the contract doesn't have.
+    pub(super) fn check_method(&self, method: &str) -> RpcResult<()> {
+        match self.methods.has_method(method) {
+            true => Ok(()),
+            false => Err(self.methods.no_method(method)),
+        }
     }
 }
 
@@ -311,7 +366,7 @@ fn in_clear(error: &RpcError) -> Response {
     response
 }
 
-fn set_retry_after(response: &mut Response, wait: Option<Duration>) {
+pub(super) fn set_retry_after(response: &mut Response, wait: Option<Duration>) {
     if let Some(wait) = wait {
         let seconds = wait.as_secs_f64().ceil() as u64;
         response
@@ -329,13 +384,24 @@ async fn ready(State(server): State<RpcServer>) -> Response {
 }
 
 async fn receive(State(server): State<RpcServer>, Path(target): Path<String>, request: Request) -> Response {
+    let is_jazz = jazz_form::is_meant(&request) && server.requests().is_some();
     // A call under way is counted even if its caller hangs up: the token lives in the tracked task.
     let Some(token) = (!server.0.running.is_closed()).then(|| server.0.running.token()) else {
-        return in_clear(&RpcError::unavailable("the replica is stopping", RETRY_AFTER));
+        let stopping = RpcError::unavailable("the replica is stopping", RETRY_AFTER);
+        return match is_jazz {
+            true => jazz_form::refuse(&stopping, None),
+            false => in_clear(&stopping),
+        };
     };
-    let answered = answer_http(&server, &target, request).await;
+    let answered = match server.requests() {
+        Some(requests) if is_jazz => jazz_form::answer(&server, requests, &target, request).await,
+        _ => {
+            let answered = answer_http(&server, &target, request).await;
+            answered.unwrap_or_else(|error| in_clear(&error))
+        }
+    };
     drop(token);
-    answered.unwrap_or_else(|error| in_clear(&error))
+    answered
 }
 
 async fn answer_http(server: &RpcServer, target: &str, request: Request) -> Result<Response, RpcError> {
@@ -349,20 +415,23 @@ async fn answer_http(server: &RpcServer, target: &str, request: Request) -> Resu
     let header = value(CALL_HEADER)
         .ok_or_else(|| RpcError::malformed(format!("the header `{CALL_HEADER}` is missing")))?;
     let header = CallHeader::parse(header)?;
-    let body: Bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            return Err(RpcError::malformed(format!(
-                "the body is longer than {BODY_BYTES_MAX} bytes"
-            )));
-        }
-        Err(_) => return Err(RpcError::malformed("the body broke off")),
-    };
+    let body = read_body(body).await?;
     Ok(server.answer(&header, target, &body).await?.into_response())
 }
 
+/// Reads a body of bounded length.
+pub(super) async fn read_body(body: Body) -> RpcResult<Bytes> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(RpcError::malformed(format!(
+            "the body is longer than {BODY_BYTES_MAX} bytes"
+        ))),
+        Err(_) => Err(RpcError::malformed("the body broke off")),
+    }
+}
+
 /// Splits `{contract}/{method}`; the contract's slashes may or may not have been percent-encoded.
-fn parse_target(target: &str) -> Result<(Identity, &str), RpcError> {
+pub(super) fn parse_target(target: &str) -> Result<(Identity, &str), RpcError> {
     let not_found = || RpcError::not_found("the path is /replicas/{name}/rpc/{contract}/{method}");
     let (contract, method) = target.rsplit_once('/').ok_or_else(not_found)?;
     Ok((contract.parse().map_err(|_| not_found())?, method))

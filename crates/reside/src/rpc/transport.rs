@@ -13,9 +13,11 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jazz::request::{Answer, ERROR_HEADER};
 use parking_lot::RwLock;
 use tower::ServiceExt as _;
 
+use super::jazz_form::JSON;
 use super::server::BODY_BYTES_MAX;
 use super::wire::{CALL_HEADER, SEALED};
 
@@ -104,19 +106,44 @@ impl Default for HttpTransport {
     }
 }
 
+impl HttpTransport {
+    /// Posts a request in the Jazz form.
+    pub(super) async fn post_json(&self, url: &str, body: Vec<u8>) -> Result<Answer, TransportError> {
+        let request = Request::post(url)
+            .header(header::CONTENT_TYPE, JSON)
+            .body(Full::from(body))
+            .map_err(|error| TransportError::unreachable(format!("{url}: {error}")))?;
+        let response = self.send(url, request).await?;
+        let is_request_error = response.headers().contains_key(ERROR_HEADER);
+        let Reply { status, body, .. } = read(response).await?;
+        Ok(Answer {
+            status,
+            is_request_error,
+            body,
+        })
+    }
+
+    async fn send(
+        &self,
+        url: &str,
+        request: Request<Full<bytes::Bytes>>,
+    ) -> Result<http::Response<hyper::body::Incoming>, TransportError> {
+        self.0.request(request).await.map_err(|error| {
+            let problem = format!("{url}: {}", root_cause(&error));
+            if error.is_connect() {
+                TransportError::unreachable(problem)
+            } else {
+                TransportError::broken(problem)
+            }
+        })
+    }
+}
+
 impl Transport for HttpTransport {
     fn post(&self, url: String, call: String, body: Vec<u8>) -> BoxFuture<'_, Result<Reply, TransportError>> {
         Box::pin(async move {
             let request = request(&url, &call, Full::from(body))?;
-            let response = self.0.request(request).await.map_err(|error| {
-                let problem = format!("{url}: {}", root_cause(&error));
-                if error.is_connect() {
-                    TransportError::unreachable(problem)
-                } else {
-                    TransportError::broken(problem)
-                }
-            })?;
-            read(response).await
+            read(self.send(&url, request).await?).await
         })
     }
 }

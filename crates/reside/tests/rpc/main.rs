@@ -1,6 +1,9 @@
-//! Native RPC as a hostile network sees it: real envelopes, changed on their way.
+//! Native RPC as a hostile network sees it: real envelopes, changed on their way. In modules: the Jazz form.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod jazz_form;
+mod jazz_tools;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
