@@ -19,6 +19,6 @@ pub mod unpack;
 pub use error::ImageError;
 pub use image::Image;
 pub use manifest::{Kind, MANIFEST_BYTES_MAX, MANIFEST_LABEL, ManifestError, ResideManifest};
-pub use reference::{Digest, Identity, InvalidName, Reference, ResolvedImage, Tag};
+pub use reference::{Digest, Identity, InvalidIdentity, InvalidName, Reference, ResolvedImage, Tag};
 pub use source::ImageSource;
 pub use store::{BlobWriter, Inspected, Listed, Store, Writer};

@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::reference::Identity;
+use crate::reference::{Identity, InvalidIdentity};
 
 /// The image label that holds the base64 of a manifest.
 pub const MANIFEST_LABEL: &str = "io.reside.manifest";
@@ -98,7 +98,7 @@ impl ResideManifest {
         let identity = match object.get("identity") {
             Some(Value::String(identity)) => identity
                 .parse()
-                .map_err(|error: crate::InvalidName| ManifestError::InvalidIdentity(error.to_string()))?,
+                .map_err(|error: InvalidIdentity| ManifestError::InvalidIdentity(error.to_string()))?,
             other => return Err(ManifestError::InvalidIdentity(format!("it is {}", shown(other)))),
         };
         Ok(Self { kind, identity, json })

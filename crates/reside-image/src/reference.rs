@@ -1,12 +1,11 @@
 //! Names of images: identities, tags, digests and what combines them. The grammar is the one of the OCI distribution
-//! specification, narrowed to names that carry their registry. Depends on no other module of the crate.
+//! specification. Depends on no other module of the crate.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use reside_identity::IDENTITY_BYTES_MAX;
+pub use reside_identity::{Identity, InvalidIdentity};
 use serde::{Deserialize, Serialize};
-
-/// The longest identity, as registries limit it.
-pub const IDENTITY_BYTES_MAX: usize = 255;
 /// The longest tag.
 pub const TAG_BYTES_MAX: usize = 128;
 
@@ -16,10 +15,8 @@ const DIGEST_PREFIX: &str = "sha256:";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     /// Not a full image name without tag or digest.
-    #[error(
-        "`{0}` is not an identity: expected a full lowercase image name with its registry, without tag or digest, as `ghcr.io/owner/replicas/name`"
-    )]
-    Identity(String),
+    #[error(transparent)]
+    Identity(#[from] InvalidIdentity),
     /// Not a tag.
     #[error(
         "`{0}` is not a tag: expected up to 128 letters, digits, `_`, `.` and `-`, starting with none of `.` and `-`"
@@ -63,100 +60,10 @@ macro_rules! text_form {
     };
 }
 
-text_form!(Identity);
 text_form!(Tag);
 text_form!(Digest);
 text_form!(Reference);
 text_form!(ResolvedImage);
-
-/// A full OCI image name without tag or digest, e.g. `ghcr.io/exeteres/reside/contracts/alpha.v1`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Identity(Arc<str>);
-
-impl Identity {
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns the registry's host and port.
-    pub fn registry(&self) -> &str {
-        self.split().0
-    }
-
-    /// Returns the name inside the registry.
-    pub fn repository(&self) -> &str {
-        self.split().1
-    }
-
-    fn split(&self) -> (&str, &str) {
-        self.0
-            .split_once('/')
-            .expect("an identity has a registry and a path")
-    }
-}
-
-impl FromStr for Identity {
-    type Err = InvalidName;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let valid = text.len() <= IDENTITY_BYTES_MAX
-            && text.split_once('/').is_some_and(|(registry, path)| {
-                is_registry(registry) && path.split('/').all(is_path_component)
-            });
-        if valid {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidName::Identity(bounded(text)))
-        }
-    }
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl AsRef<str> for Identity {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'))
-}
-
-/// A registry has a dot or a port, or is `localhost`; anything else would be the first part of a path on Docker Hub.
-fn is_registry(text: &str) -> bool {
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    let qualified = host == "localhost" || host.contains('.') || port.is_some();
-    let host_label = |label: &str| {
-        let inner = label.strip_prefix('-').or(label.strip_suffix('-')).is_none();
-        inner
-            && label.split('-').any(is_word)
-            && label.split('-').all(|part| part.is_empty() || is_word(part))
-    };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    qualified && host.split('.').all(host_label) && port.is_none_or(is_port)
-}
-
-/// Words of letters and digits with `.`, `_`, `__` or any number of dashes between them.
-fn is_path_component(text: &str) -> bool {
-    let is_word_byte = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
-    let bytes = text.as_bytes();
-    if !bytes.first().copied().is_some_and(is_word_byte) || !bytes.last().copied().is_some_and(is_word_byte) {
-        return false;
-    }
-    bytes.split(|byte| is_word_byte(*byte)).all(|separator| {
-        matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
-    })
-}
 
 /// The name of a version that can move, e.g. `latest`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -352,62 +259,6 @@ mod tests {
     const HASH: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
     #[test]
-    fn identities_are_full_lowercase_names() {
-        for good in [
-            "ghcr.io/exeteres/reside/contracts/alpha.v1",
-            "localhost/app",
-            "localhost:5000/a/b__c/d---e",
-            "registry:5000/x",
-            "xn--80ak6aa92e.com/a",
-            "127.0.0.1:5000/a_b",
-        ] {
-            let identity: Identity = good.parse().unwrap_or_else(|error| panic!("{good}: {error}"));
-            assert_eq!(identity.to_string(), good);
-            assert_eq!(format!("{}/{}", identity.registry(), identity.repository()), good);
-        }
-        let long = format!("ghcr.io/{}", "a".repeat(IDENTITY_BYTES_MAX));
-        for bad in [
-            "",
-            "/",
-            "greeter",
-            "exeteres/greeter",
-            "ghcr.io",
-            "ghcr.io/",
-            "ghcr.io//a",
-            "ghcr.io/a/",
-            "/a/b",
-            "Ghcr.io/a",
-            "ghcr.io/A",
-            "ghcr.io/a:tag",
-            "ghcr.io/a@b",
-            "ghcr.io/a b",
-            "ghcr.io/a..b",
-            "ghcr.io/a___b",
-            "ghcr.io/.a",
-            "ghcr.io/a.",
-            "ghcr.io/-a",
-            "ghcr.io/a_-b",
-            "ghcr.io/../a",
-            "-a.io/a",
-            "a-.io/a",
-            "-.io/a",
-            "a..io/x",
-            "ghcr.io:/a",
-            "ghcr.io:99999/a",
-            "ghcr.io:+1/a",
-            "ghcr.io:1:2/a",
-            "ghcr.io/ä",
-            "https://a.b/c",
-            &long,
-        ] {
-            assert!(
-                matches!(bad.parse::<Identity>(), Err(InvalidName::Identity(_))),
-                "{bad}"
-            );
-        }
-    }
-
-    #[test]
     fn references_hold_tag_and_digest() {
         let plain: Reference = "ghcr.io/exeteres/reside/replicas/greeter".parse().unwrap();
         assert_eq!((plain.tag, plain.digest), (None, None));
@@ -465,6 +316,6 @@ mod tests {
         let text = format!("\"ghcr.io/a/b:latest@{HASH}\"");
         let reference: Reference = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&reference).unwrap(), text);
-        assert!(serde_json::from_str::<Identity>("\"Nope\"").is_err());
+        assert!(serde_json::from_str::<Reference>("\"Nope\"").is_err());
     }
 }

@@ -188,12 +188,7 @@ fn write_sync_image(
         "config": config,
         "layers": [layer.descriptor],
     });
-    let identity: Identity = SYNC
-        .parse()
-        .map_err(|why: reside_image::InvalidName| ImageError::Invalid {
-            what: SYNC.to_owned(),
-            reason: why.to_string(),
-        })?;
+    let identity = Identity::from_static(SYNC);
     let digest = writer.publish(&identity, &[Tag::latest()], manifest.to_string().as_bytes())?;
     Ok((identity, digest))
 }

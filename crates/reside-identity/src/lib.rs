@@ -1,5 +1,8 @@
 //! Identities: full OCI image names without tag or digest. They name contracts and replicas, and they authenticate,
 //! since only who controls that repository can publish under it.
+//!
+//! A crate of its own because the SDK and the images share it and neither needs the other; both export it. The grammar is
+//! the one of the OCI distribution specification, narrowed to names that carry their registry.
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
@@ -16,7 +19,7 @@ pub struct Identity(Arc<str>);
 /// The text isn't a full image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not an identity: expected a full image name without tag or digest, as `ghcr.io/owner/contracts/name.v1`"
+    "`{0}` is not an identity: expected a full lowercase image name with its registry, without tag or digest, as `ghcr.io/owner/contracts/name.v1`"
 )]
 pub struct InvalidIdentity(String);
 
@@ -33,6 +36,22 @@ impl Identity {
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the registry's host and port.
+    pub fn registry(&self) -> &str {
+        self.split().0
+    }
+
+    /// Returns the name inside the registry.
+    pub fn repository(&self) -> &str {
+        self.split().1
+    }
+
+    fn split(&self) -> (&str, &str) {
+        self.0
+            .split_once('/')
+            .expect("an identity has a registry and a path")
     }
 }
 
@@ -54,29 +73,49 @@ pub const fn is_identity(text: &str) -> bool {
     true
 }
 
-/// Returns where the registry ends and the path begins. A registry has a dot or a port, or is `localhost`.
+/// Returns where the registry ends and the path begins. A registry has a dot or a port, or is `localhost`; anything else
+/// would be the first part of a path on Docker Hub.
 const fn registry_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut qualified = false;
-    let mut port = None;
-    while at < bytes.len() && bytes[at] != b'/' {
+    while at < bytes.len() && bytes[at] != b'/' && bytes[at] != b':' {
         let previous = if at == 0 { b'.' } else { bytes[at - 1] };
         match bytes[at] {
-            b'0'..=b'9' => {}
-            b'a'..=b'z' if port.is_none() => {}
-            b'.' | b'-' if port.is_none() && previous.is_ascii_alphanumeric() => {
-                qualified = qualified || bytes[at] == b'.';
-            }
-            b':' if port.is_none() && previous.is_ascii_alphanumeric() => {
-                qualified = true;
-                port = Some(at);
-            }
+            b'a'..=b'z' | b'0'..=b'9' => {}
+            b'-' if previous != b'.' => {}
+            b'.' if previous.is_ascii_alphanumeric() => qualified = true,
             _ => return None,
         }
         at += 1;
     }
-    let ends_well = at > 0 && at < bytes.len() && bytes[at - 1].is_ascii_alphanumeric();
-    if ends_well && (qualified || starts_with(bytes, b"localhost/")) {
+    if at == 0 || !bytes[at - 1].is_ascii_alphanumeric() {
+        return None;
+    }
+    if at < bytes.len() && bytes[at] == b':' {
+        return port_end(bytes, at + 1);
+    }
+    if at < bytes.len() && (qualified || starts_with(bytes, b"localhost/")) {
+        Some(at)
+    } else {
+        None
+    }
+}
+
+/// Returns where the port ends and the path begins.
+const fn port_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    let mut port: u32 = 0;
+    while at < bytes.len() && bytes[at] != b'/' {
+        if !bytes[at].is_ascii_digit() {
+            return None;
+        }
+        port = port * 10 + (bytes[at] - b'0') as u32;
+        if port > u16::MAX as u32 {
+            return None;
+        }
+        at += 1;
+    }
+    if at > start && at < bytes.len() {
         Some(at)
     } else {
         None
@@ -197,40 +236,71 @@ mod tests {
         for text in [
             "ghcr.io/exeteres/reside/contracts/alpha.v1",
             "ghcr.io/exeteres/reside/contracts/kubernetes-sentinel.v1",
-            "localhost:5000/a",
-            "localhost/a__b/c--d/e_f",
+            "localhost/app",
+            "localhost:5000/a/b__c/d---e/e_f",
+            "registry:5000/x",
             "my-registry.example.com:443/x",
+            "xn--80ak6aa92e.com/a",
+            "127.0.0.1:65535/a_b",
         ] {
-            assert!(is_identity(text), "{text}");
+            let identity: Identity = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(identity.to_string(), text);
+            assert_eq!(format!("{}/{}", identity.registry(), identity.repository()), text);
         }
     }
 
     #[test]
     fn anything_else_is_not() {
+        let long = format!("ghcr.io/{}", "a".repeat(IDENTITY_BYTES_MAX));
         for text in [
             "",
+            "/",
             "alpha",
             "exeteres/alpha",
+            "localhosts/a",
             "ghcr.io",
             "ghcr.io/",
             "ghcr.io//a",
             "ghcr.io/a/",
+            "/a/b",
+            "Ghcr.io/a",
             "ghcr.io/A",
             "ghcr.io/a:latest",
             "ghcr.io/a@sha256:00",
+            "ghcr.io/a b",
             "ghcr.io/a..b",
             "ghcr.io/a___b",
+            "ghcr.io/a_-b",
             "ghcr.io/-a",
+            "ghcr.io/.a",
             "ghcr.io/a.",
-            "ghcr.io:/a",
-            "ghcr.io:x/a",
+            "ghcr.io/../a",
+            "ghcr.io/ä",
+            "-a.io/a",
+            "a-.io/a",
+            "-.io/a",
             ".io/a",
             "ghcr..io/a",
+            "ghcr.io:/a",
+            "ghcr.io:x/a",
+            "ghcr.io:65536/a",
+            "ghcr.io:99999999999999999999/a",
+            "ghcr.io:+1/a",
+            "ghcr.io:1:2/a",
+            "ghcr.io:5000",
             "https://ghcr.io/a",
-            "ghcr.io/a b",
+            &long,
         ] {
             assert!(!is_identity(text), "{text}");
+            assert!(text.parse::<Identity>().is_err(), "{text}");
         }
-        assert!(!is_identity(&format!("ghcr.io/{}", "a".repeat(300))));
+    }
+
+    #[test]
+    fn an_identity_is_text_in_json() {
+        let text = "\"ghcr.io/a/b\"";
+        let identity: Identity = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&identity).unwrap(), text);
+        assert!(serde_json::from_str::<Identity>("\"Nope\"").is_err());
     }
 }
