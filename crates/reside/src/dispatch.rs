@@ -41,12 +41,12 @@ impl Dispatch {
     {
         let service = service.clone();
         let handler = move |call: Call, body: &[u8]| -> BoxFuture<'static, RpcResult<Vec<u8>>> {
-            match serde_json::from_slice::<Q>(body) {
+            match parse::<Q>(body) {
                 Ok(request) => {
                     let answer = method(service.clone(), call, request);
                     Box::pin(async move { serde_json::to_vec(&answer.await?).map_err(RpcError::internal) })
                 }
-                Err(error) => Box::pin(std::future::ready(Err(RpcError::malformed(error.to_string())))),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
         self.methods.insert(name, Arc::new(handler));
@@ -81,6 +81,24 @@ impl Dispatch {
             name.escape_debug()
         ))
     }
+}
+
+/// Reads a request; the error names the field that doesn't fit.
+fn parse<Q: DeserializeOwned>(body: &[u8]) -> RpcResult<Q> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let problem = error.into_inner().to_string();
+        // Where it is in the text says nothing to a caller whose client wrote the text.
+        let problem = problem.split(" at line ").next().unwrap_or_default();
+        RpcError::malformed(match path.as_str() {
+            "." => format!("the request doesn't fit: {problem}"),
+            path => format!("the request doesn't fit: `{path}`: {problem}"),
+        })
+    })?;
+    json.end()
+        .map_err(|_| RpcError::malformed("the request has something behind its end"))?;
+    Ok(request)
 }
 
 impl fmt::Debug for Dispatch {

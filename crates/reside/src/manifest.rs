@@ -22,6 +22,8 @@ pub const REPLICA_NAME_BYTES_MAX: usize = 40;
 
 const ENTRIES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 100;
+/// More problems of params than this are not told at once.
+const PROBLEMS_MAX: usize = 8;
 
 /// The manifest of an image, whichever kind it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -639,9 +641,20 @@ impl PermissionManifest {
         let Some(schema) = &self.params else { return Ok(()) };
         let validator =
             jsonschema::validator_for(schema).map_err(|error| format!("the schema is broken: {error}"))?;
-        validator
-            .validate(&Value::Object(params.clone()))
-            .map_err(|error| error.to_string())
+        let params = Value::Object(params.clone());
+        let problems: Vec<String> = validator
+            .iter_errors(&params)
+            .take(PROBLEMS_MAX)
+            .map(|error| match error.instance_path().as_str() {
+                "" => error.to_string(),
+                path => format!("`{path}`: {error}"),
+            })
+            .collect();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems.join("; "))
+        }
     }
 }
 

@@ -449,6 +449,11 @@ async fn errors_have_the_code_that_fits() {
     let world = World::new();
     assert_eq!(code(world.call("unknown", "{}").await), Code::NotFound);
     assert_eq!(code(world.call("echo", "[]").await), Code::Malformed);
+    let message = world.call("echo", r#"{"text":5}"#).await.unwrap_err().to_string();
+    assert!(
+        message.contains("`text`: invalid type: integer `5`, expected a string"),
+        "{message}"
+    );
     assert_eq!(code(world.call("panic", r#"{"text":""}"#).await), Code::Internal);
 }
 

@@ -261,7 +261,7 @@ async fn what_can_not_be_granted_is_said() {
         (
             change(ada, "greeting:create", json!({ "language": 1 })),
             Code::Malformed,
-            "don't fit",
+            "don't fit: `/language`: 1 is not of type \"string\"",
         ),
         (
             ChangePermission {
