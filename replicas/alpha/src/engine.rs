@@ -10,6 +10,8 @@ use alpha_v1::{
     AlphaContract, ApproveLoadRequest, ApprovedLoadRequest, CreateLoadRequest, LoadRequest,
     LoadRequestStatus, ReplicaId,
 };
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jazz::{AgentSecret, CoId, SecretSeed};
 use kubernetes_sentinel_v1::SentinelData;
 use parking_lot::Mutex as SyncMutex;
@@ -24,13 +26,15 @@ use crate::permissions;
 use crate::plan::{Existing, Owners, plan};
 use crate::setup::SystemReplica;
 use crate::state::{AlphaRoot, LoadedReplica, State};
-use crate::validate::{Problem, validate};
+use crate::validate::{Fetched, Problem, fetch, validate};
 use crate::workloads::{self, Sentinel};
 
 /// The loop looks again after this long even if nothing has woken it.
 const RESYNC: Duration = Duration::from_secs(60);
 /// Wait after a failed run of the loop.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the images of a load request may take to come.
+const FETCH_TIME: Duration = Duration::from_secs(90);
 
 /// Alpha. Cheap to clone.
 #[derive(Clone)]
@@ -45,6 +49,8 @@ struct Inner {
     /// One change at a time: numbers and names are taken by looking at what is there.
     changing: Mutex<()>,
     wake: Notify,
+    /// There may be a request to validate.
+    asked: Notify,
     watched: SyncMutex<HashSet<CoId>>,
     acting: AtomicBool,
     stop: CancellationToken,
@@ -88,6 +94,7 @@ impl Engine {
             sentinel: Mutex::new(None),
             changing: Mutex::new(()),
             wake: Notify::new(),
+            asked: Notify::new(),
             watched: SyncMutex::default(),
             acting: AtomicBool::new(false),
             stop,
@@ -147,22 +154,30 @@ impl Engine {
             .load_requests
             .insert(id.to_string(), &made.reference())
             .map_err(internal)?;
-        self.wake();
+        self.0.asked.notify_one();
         Ok(id)
     }
 
-    /// Validates a request that waits for it.
+    /// Validates a request that waits for it. Nothing waits for the image source but the request itself.
     pub async fn validate_request(&self, id: u32) -> Result<(), BoxError> {
         let state = &self.0.state;
-        let _changing = self.settle().await?;
         let Some(handle) = state.load_request(id).await? else {
             return Ok(());
         };
+        if handle.get()?.status != LoadRequestStatus::Validating {
+            return Ok(());
+        }
+        let fetched = self.fetch(&handle.get()?.image).await;
+        let _changing = self.settle().await?;
         let request = handle.get()?;
         if request.status != LoadRequestStatus::Validating {
             return Ok(());
         }
-        match validate(state, &*self.0.images, &request).await {
+        let valid = match fetched {
+            Ok(fetched) => validate(state, &request, fetched).await,
+            Err(reason) => Err(Problem::Invalid(reason)),
+        };
+        match valid {
             Ok(valid) => handle.update(|request| {
                 request.status = LoadRequestStatus::RequiresApproval;
                 request.replica_id = valid.replica_id;
@@ -175,7 +190,19 @@ impl Engine {
             })?,
             Err(Problem::Failed(error)) => return Err(error),
         }
+        // A contract may have got a newer manifest, by which objects go.
+        self.wake();
         Ok(())
+    }
+
+    async fn fetch(&self, image: &str) -> Result<Fetched, String> {
+        let fetching = tokio::time::timeout(FETCH_TIME, fetch(&*self.0.images, image));
+        fetching.await.unwrap_or_else(|_| {
+            Err(format!(
+                "{image} was not fetched within {} seconds; ask again when its source answers",
+                FETCH_TIME.as_secs()
+            ))
+        })
     }
 
     /// Approves a request: what will be done is decided and stored; the loop does it.
@@ -383,10 +410,49 @@ impl Engine {
         self.0.acting.load(Ordering::Acquire)
     }
 
-    /// Takes calls and runs the loop until Alpha stops, or for as long as it is polled.
+    /// Takes calls and runs the loops until Alpha stops, or for as long as it is polled.
     pub async fn act(&self) {
         let _acting = Acting::new(&self.0.acting);
-        self.run().await;
+        tokio::join!(self.run(), self.validate_requests());
+    }
+
+    /// Validates requests until Alpha stops, each by itself: one whose image is slow to come keeps no other waiting.
+    async fn validate_requests(&self) {
+        let (mut under_way, mut ids) = (FuturesUnordered::new(), HashSet::new());
+        loop {
+            let wait = match self.0.state.all_load_requests().await {
+                Ok(requests) => {
+                    let waiting = requests
+                        .into_iter()
+                        .filter(|(_, request)| request.status == LoadRequestStatus::Validating);
+                    for (_, request) in waiting {
+                        if ids.insert(request.id) {
+                            under_way.push(self.validated(request.id));
+                        }
+                    }
+                    RESYNC
+                }
+                Err(error) => {
+                    report("cannot read the load requests", &error);
+                    RETRY
+                }
+            };
+            tokio::select! {
+                Some(id) = under_way.next() => drop(ids.remove(&id)),
+                () = self.0.asked.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+                () = self.0.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Validates a request, however often it takes; returns its number.
+    async fn validated(&self, id: u32) -> u32 {
+        while let Err(error) = self.validate_request(id).await {
+            report("cannot validate a load request", &*error);
+            tokio::time::sleep(RETRY).await;
+        }
+        id
     }
 
     /// Runs the loop until Alpha stops.
@@ -395,10 +461,7 @@ impl Engine {
             let wait = match self.reconcile().await {
                 Ok(()) => RESYNC,
                 Err(error) => {
-                    tracing::error!(
-                        error = &*error as &(dyn std::error::Error + 'static),
-                        "cannot bring the cluster up to date"
-                    );
+                    report("cannot bring the cluster up to date", &*error);
                     RETRY
                 }
             };
@@ -413,11 +476,6 @@ impl Engine {
     /// Does everything that is to be done now.
     pub async fn reconcile(&self) -> Result<(), BoxError> {
         let state = &self.0.state;
-        for (_, request) in state.all_load_requests().await? {
-            if request.status == LoadRequestStatus::Validating {
-                self.validate_request(request.id).await?;
-            }
-        }
         let _changing = self.settle().await?;
         lookups::reconcile(state).await?;
         let replicas = state.loaded_replicas().await?;
@@ -463,6 +521,10 @@ impl Engine {
             }
         });
     }
+}
+
+fn report(what: &str, error: &(dyn std::error::Error + 'static)) {
+    tracing::error!(error, "{what}");
 }
 
 /// What planning needs to know of a replica.

@@ -55,13 +55,47 @@ fn invalid(reason: impl std::fmt::Display) -> Problem {
     Problem::Invalid(reason.to_string())
 }
 
-/// Looks at the image that is asked for.
-pub async fn validate(
-    state: &State,
-    images: &dyn ImageSource,
-    request: &LoadRequest,
-) -> Result<Valid, Problem> {
-    let (resolved, mut manifest) = fetch_replica(images, &request.image).await?;
+/// What a request needs of the image source: the replica, and the contracts that it names.
+#[derive(Debug)]
+pub struct Fetched {
+    resolved: ResolvedImage,
+    manifest: ReplicaManifest,
+    /// In the order in which they are named. One that can't be fetched may be known to the cluster.
+    contracts: Vec<(Identity, Result<FetchedContract, String>)>,
+}
+
+#[derive(Debug)]
+struct FetchedContract {
+    digest: String,
+    manifest: ContractManifest,
+}
+
+/// Fetches what is asked for. Touches nothing of the cluster, and may take as long as a registry does; an error is a text
+/// for people.
+pub async fn fetch(images: &dyn ImageSource, image: &str) -> Result<Fetched, String> {
+    let (resolved, manifest) = fetch_replica(images, image).await?;
+    let implemented = manifest.implementations.values().map(|one| &one.identity);
+    let required = manifest.requirements.values().map(|one| &one.identity);
+    let mut contracts: Vec<(Identity, _)> = Vec::new();
+    for identity in implemented.chain(required) {
+        if contracts.iter().all(|(known, _)| known != identity) {
+            contracts.push((identity.clone(), fetch_contract(images, identity).await));
+        }
+    }
+    Ok(Fetched {
+        resolved,
+        manifest,
+        contracts,
+    })
+}
+
+/// Decides what a request comes down to in the cluster as it is now.
+pub async fn validate(state: &State, request: &LoadRequest, fetched: Fetched) -> Result<Valid, Problem> {
+    let Fetched {
+        resolved,
+        mut manifest,
+        contracts: fetched,
+    } = fetched;
     let replicas = state.loaded_replicas().await?;
     let instance = find_instance(request, &manifest, &replicas)?;
     let name = match instance {
@@ -76,12 +110,9 @@ pub async fn validate(
         )));
     }
     manifest.fill_replica_name(&name);
-    for implementation in manifest.implementations.values() {
-        register(state, images, &implementation.identity).await?;
-    }
     let mut contracts = Vec::new();
-    for requirement in manifest.requirements.values() {
-        contracts.push(register(state, images, &requirement.identity).await?);
+    for (identity, fetched) in fetched {
+        contracts.push(register(state, &identity, fetched).await?);
     }
     fill_instance_ids(&mut manifest.requirements, &contracts);
     manifest.check_against(&contracts).map_err(|errors| {
@@ -114,21 +145,30 @@ pub async fn validate(
 async fn fetch_replica(
     images: &dyn ImageSource,
     image: &str,
-) -> Result<(ResolvedImage, ReplicaManifest), Problem> {
-    let reference: Reference = image
-        .parse()
-        .map_err(|error| invalid(format!("{image}: {error}")))?;
-    let (resolved, manifest) = fetch(images, &reference).await.map_err(Problem::Invalid)?;
-    match manifest {
-        Manifest::Replica(manifest) => Ok((resolved, manifest)),
-        Manifest::Contract(_) => Err(invalid(format!(
-            "{image} is a contract; only replicas can be loaded"
-        ))),
+) -> Result<(ResolvedImage, ReplicaManifest), String> {
+    let reference: Reference = image.parse().map_err(|error| format!("{image}: {error}"))?;
+    match fetch_manifest(images, &reference).await? {
+        (resolved, Manifest::Replica(manifest)) => Ok((resolved, manifest)),
+        (_, Manifest::Contract(_)) => Err(format!("{image} is a contract; only replicas can be loaded")),
     }
 }
 
-/// Fetches an image and reads the manifest in its label. An error is a text for people.
-async fn fetch(images: &dyn ImageSource, reference: &Reference) -> Result<(ResolvedImage, Manifest), String> {
+async fn fetch_contract(images: &dyn ImageSource, identity: &Identity) -> Result<FetchedContract, String> {
+    let reference = Reference::from(identity.clone());
+    match fetch_manifest(images, &reference).await? {
+        (resolved, Manifest::Contract(manifest)) => Ok(FetchedContract {
+            digest: resolved.digest.to_string(),
+            manifest,
+        }),
+        (_, Manifest::Replica(_)) => Err(format!("{identity} is a replica, not a contract")),
+    }
+}
+
+/// Fetches an image and reads the manifest in its label.
+async fn fetch_manifest(
+    images: &dyn ImageSource,
+    reference: &Reference,
+) -> Result<(ResolvedImage, Manifest), String> {
     let resolved = images
         .resolve(reference)
         .await
@@ -217,24 +257,13 @@ async fn choose_name(
 /// Makes a contract known to the cluster, with the manifest of its newest image if there is one.
 async fn register(
     state: &State,
-    images: &dyn ImageSource,
     identity: &Identity,
+    fetched: Result<FetchedContract, String>,
 ) -> Result<ContractManifest, Problem> {
     let known = state.contract(identity).await?;
-    let reference: Reference = identity.as_str().parse().map_err(invalid)?;
-    match (fetch(images, &reference).await, known) {
-        (Ok((resolved, Manifest::Contract(manifest))), known) => {
-            record(
-                state,
-                known,
-                identity,
-                Some(resolved.digest.to_string()),
-                manifest,
-            )
-            .await
-        }
-        (Ok((_, Manifest::Replica(_))), _) => {
-            Err(invalid(format!("{identity} is a replica, not a contract")))
+    match (fetched, known) {
+        (Ok(FetchedContract { digest, manifest }), known) => {
+            record(state, known, identity, Some(digest), manifest).await
         }
         (Err(_), Some(known)) => Ok(known.get()?.manifest),
         (Err(error), None) => Err(invalid(format!(

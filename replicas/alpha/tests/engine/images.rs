@@ -14,14 +14,22 @@ use reside_image::oci::{CONFIG, Descriptor, ImageConfig, ImageManifest, RootFs, 
 use reside_image::{Digest, Image, ImageError, ImageSource, MANIFEST_LABEL, Reference, ResolvedImage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 pub const CONTRACT: &str = "ghcr.io/exeteres/reside/contracts/greeter.v1";
 pub const GREETER: &str = "ghcr.io/exeteres/reside/replicas/greeter";
 pub const VISITOR: &str = "ghcr.io/exeteres/reside/replicas/visitor";
 
+/// Nobody answers for it.
+pub const SLOW: &str = "ghcr.io/exeteres/reside/replicas/slow";
+
 /// Labels by digest, and what each name stands for right now.
 #[derive(Default)]
-pub struct Images(Mutex<Stored>);
+pub struct Images {
+    stored: Mutex<Stored>,
+    /// Told when [`SLOW`] is asked for.
+    pub hanging: Notify,
+}
 
 #[derive(Default)]
 struct Stored {
@@ -44,7 +52,7 @@ impl Images {
 
     /// Publishes an image with this label, or with none.
     pub fn publish_label(&self, identity: &str, label: Option<String>) -> String {
-        let mut stored = self.0.lock();
+        let mut stored = self.stored.lock();
         let content = format!("{identity} {label:?}");
         let digest = Digest::from_hash(Sha256::digest(content).into());
         stored.latest.insert(identity.to_owned(), digest);
@@ -56,7 +64,11 @@ impl Images {
 #[async_trait]
 impl ImageSource for Images {
     async fn resolve(&self, reference: &Reference) -> Result<ResolvedImage, ImageError> {
-        let stored = self.0.lock();
+        if reference.identity == SLOW {
+            self.hanging.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let stored = self.stored.lock();
         let latest = stored.latest.get(reference.identity.as_str()).copied();
         match reference.digest.or(latest) {
             Some(digest) if stored.labels.contains_key(&digest) => Ok(ResolvedImage {
@@ -71,7 +83,7 @@ impl ImageSource for Images {
     }
 
     async fn image(&self, image: &ResolvedImage) -> Result<Image, ImageError> {
-        let label = self.0.lock().labels[&image.digest].clone();
+        let label = self.stored.lock().labels[&image.digest].clone();
         let labels = label.map(|label| (MANIFEST_LABEL.to_owned(), label));
         Ok(Image {
             digest: image.digest,

@@ -258,3 +258,43 @@ async fn a_request_that_was_being_validated_is_gone_on_with_after_a_restart() {
         LoadRequestStatus::RequiresApproval
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_come_keeps_only_its_own_request_waiting() {
+    let (world, alpha) = cluster().await;
+    let image = world.images.publish(&replica(VISITOR, Info::oneshot("visitor")));
+    let before = alpha.ask(asking(&image)).await.id;
+    let me = alpha.me();
+    let create = async |image: &str| {
+        alpha
+            .engine
+            .create_load_request(&me, asking(image))
+            .await
+            .unwrap()
+    };
+    let slow = create(SLOW).await;
+    let others = async {
+        world.images.hanging.notified().await;
+        alpha.engine.approve(&me, approval(before)).await.unwrap();
+        alpha.until(before, |request| request.version_id.is_some()).await;
+        let after = create(&image).await;
+        let after = alpha
+            .until(after, |request| request.status != LoadRequestStatus::Validating)
+            .await;
+        assert_eq!(after.status, LoadRequestStatus::RequiresApproval);
+        assert_eq!(alpha.request(slow).await.status, LoadRequestStatus::Validating);
+    };
+    let all = async {
+        // Less than anything here waits by itself.
+        tokio::time::timeout(SOON, others).await.unwrap();
+        alpha
+            .until(slow, |request| request.status == LoadRequestStatus::Invalid)
+            .await
+    };
+    let given_up = tokio::select! {
+        () = alpha.engine.act() => panic!("the loops have ended"),
+        given_up = all => given_up,
+    };
+    let reason = given_up.error_message.unwrap();
+    assert!(reason.contains("was not fetched within"), "{reason}");
+}

@@ -71,7 +71,7 @@ async fn perform(alpha: &Alpha, task: Task) -> Result<(), BoxError> {
                 let created = alpha.engine.create_load_request(&me, asked).await?;
                 assert_eq!(created, id);
             }
-            alpha.engine.reconcile().await?;
+            alpha.try_settle().await?;
             let request = alpha.request(id).await;
             if request.status == LoadRequestStatus::RequiresApproval {
                 let approved = alpha.engine.approve(&me, approval(id)).await?;
@@ -97,7 +97,7 @@ async fn perform(alpha: &Alpha, task: Task) -> Result<(), BoxError> {
             alpha.engine.grant(&me, asked).await?;
         }
     }
-    alpha.engine.reconcile().await
+    alpha.try_settle().await
 }
 
 /// Everything that can be seen of the cluster, with the accounts named by whose they are.

@@ -256,7 +256,17 @@ impl Alpha {
 
     /// Does all that is to be done.
     pub async fn settle(&self) {
-        self.engine.reconcile().await.unwrap();
+        self.try_settle().await.unwrap();
+    }
+
+    /// Does all that is to be done, as far as it goes.
+    pub async fn try_settle(&self) -> Result<(), BoxError> {
+        for (_, request) in self.engine.state().all_load_requests().await? {
+            if request.status == LoadRequestStatus::Validating {
+                self.engine.validate_request(request.id).await?;
+            }
+        }
+        self.engine.reconcile().await
     }
 
     /// Registers a request and has it validated.
@@ -269,6 +279,13 @@ impl Alpha {
     pub async fn request(&self, id: u32) -> LoadRequest {
         let request = self.engine.state().load_request(id).await.unwrap();
         request.expect("the request exists").get().unwrap()
+    }
+
+    /// Waits until a request has come so far.
+    pub async fn until(&self, id: u32, come: impl Fn(&LoadRequest) -> bool) -> LoadRequest {
+        let request = self.engine.state().load_request(id).await.unwrap();
+        let mut changes = request.expect("the request exists").subscribe();
+        changes.wait_for(come).await.expect("the node runs").unwrap()
     }
 
     /// Asks for an image that can't be loaded; returns why.
