@@ -80,7 +80,7 @@ pub fn contract_main<C: Contract>() -> ExitCode {
 ///
 /// - *Expected flow*: configuration (all problems named at once); log into the account; load the control block; connect
 ///   the requirements; prepare the data of the contracts; start the permission reconciliation; start the HTTP server if
-///   any contract has methods; hand over to `run`.
+///   any contract has methods or the replica is long-running, whose readiness is asked for; hand over to `run`.
 /// - *Guarantees*: on SIGTERM or SIGINT, and when `run` ends, no new calls are taken (503), those under way are
 ///   finished, and the last writes are stored before the process ends. Each start writes under a session of its own.
 /// - *Errors*: an error of `run` is logged and makes the exit code 1, as does anything that prevents the start, and
@@ -151,7 +151,7 @@ async fn start(
     };
     let listen = config.listen;
     let running = launch.start(definition).await?;
-    let http = if running.serves_methods() {
+    let http = if running.listens() {
         Some(HttpServer::start(&running, listen).await?)
     } else {
         None

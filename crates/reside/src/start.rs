@@ -20,7 +20,7 @@ use crate::{
     grants::GrantTable,
     implementation::Implementations,
     locks::Locks,
-    manifest::RequirementManifest,
+    manifest::{ReplicaClass, RequirementManifest},
     profile::{Endpoints, Profile},
     provider::Connector,
     rcb::{ControlBlock, PermissionEntry},
@@ -96,7 +96,7 @@ pub struct NotFlushed;
 pub struct Running {
     replica: Replica,
     reconciliation: AbortOnDropHandle<()>,
-    serves_methods: bool,
+    listens: bool,
 }
 
 impl Launch {
@@ -151,7 +151,7 @@ impl Launch {
             .iter()
             .filter(|(_, spec)| (spec.has_methods)());
         let with_methods: Vec<_> = with_methods.map(|(_, spec)| spec.identity()).collect();
-        let serves_methods = !with_methods.is_empty();
+        let listens = !with_methods.is_empty() || manifest.info.class == ReplicaClass::LongRunning;
         let server = RpcServer::new(
             block.name.clone(),
             account_id,
@@ -182,7 +182,7 @@ impl Launch {
         Ok(Running {
             replica,
             reconciliation,
-            serves_methods,
+            listens,
         })
     }
 }
@@ -271,9 +271,10 @@ impl Running {
         &self.replica
     }
 
-    /// Tells whether any contract that the replica implements has methods.
-    pub fn serves_methods(&self) -> bool {
-        self.serves_methods
+    /// Tells whether somebody connects: callers, if a contract has methods, and the readiness probe of every long-running
+    /// replica, which is how its orchestrator learns that it has started.
+    pub fn listens(&self) -> bool {
+        self.listens
     }
 
     /// Returns the routes below `/replicas/{name}/`: the methods, the readiness probe, and the replica's own.

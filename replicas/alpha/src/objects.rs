@@ -58,7 +58,7 @@ pub fn secret(replica: &ReplicaRecord, agent_secret: &str) -> Object {
     }
 }
 
-/// The Deployment or Job of one version. One that serves methods has a port and a readiness probe.
+/// The Deployment or Job of one version. It runs once the replica says so: a process that is there proves nothing.
 pub fn workload(
     replica: &ReplicaRecord,
     version: &ReplicaVersion,
@@ -143,7 +143,7 @@ fn pod_template(
         "image": version.image,
         "env": environment(replica, settings),
     });
-    if serves_methods {
+    if serves_methods || replica.info.class == ReplicaClass::LongRunning {
         container["ports"] = json!([{ "containerPort": LISTEN_PORT }]);
         container["readinessProbe"] = json!({
             "httpGet": { "path": format!("/replicas/{}/readyz", replica.name), "port": LISTEN_PORT },

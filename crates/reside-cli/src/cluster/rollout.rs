@@ -7,9 +7,11 @@ use alpha_v1::{
     ApproveLoadRequest, ApprovedLoadRequest, LoadRequest, LoadRequestStatus, ReadReplicas, ReplicaId,
     ReplicaVersion, VersionStatus,
 };
+use futures::StreamExt;
 use jazz::Co;
 use tokio::time::timeout;
 
+use super::local::LocalCluster;
 use super::selector::{Choice, ReplicaSelector};
 use super::session::Session;
 use crate::cli::App;
@@ -20,6 +22,8 @@ use crate::ui::Progress;
 const VALIDATION_TIME: Duration = Duration::from_secs(120);
 /// From an approval to a process that is ready.
 const START_TIME: Duration = Duration::from_secs(120);
+/// How much of its log is shown when a replica does not run.
+const LOG_LINES: usize = 10;
 
 impl Session {
     /// Waits until a load request has been checked. One that is invalid is an error.
@@ -83,7 +87,14 @@ impl Session {
         let name = record.name;
         let progress = app.ui.progress(format!("{name}: waiting"));
         match timeout(START_TIME, settled(&version, &name, &progress)).await {
-            Ok(status) => status.map(|status| (name, status)),
+            Ok(version) => {
+                let version = version?;
+                drop(progress);
+                match version.status {
+                    VersionStatus::Running | VersionStatus::Completed => Ok((name, version.status)),
+                    _ => Err(self.does_not_run(app, &name, version).await),
+                }
+            }
             Err(_) => Err(CommandError::failed(format!(
                 "`{name}` is not ready after {} seconds",
                 START_TIME.as_secs()
@@ -93,13 +104,40 @@ impl Session {
             ))),
         }
     }
+
+    async fn does_not_run(&self, app: &App, name: &str, version: ReplicaVersion) -> CommandError {
+        let mut why = version
+            .error_message
+            .unwrap_or_else(|| "its process ended or does not get ready".to_owned());
+        let lines = self.last_lines(app, &format!("{name}-{}", version.id)).await;
+        if !lines.is_empty() {
+            why = format!("{why}; its log ends with\n{}", lines.join("\n"));
+        }
+        let undo = if version.id > 1 { "rollback" } else { "unload" };
+        let status = status_text(version.status);
+        CommandError::failed(format!("`{name}` does not run: {status}"))
+            .because(why)
+            .help(format!(
+                "`reside replica logs {name}` shows the whole log, `reside replica {undo} {name}` undoes it"
+            ))
+    }
+
+    /// The end of a workload's log, as far as this machine has it.
+    async fn last_lines(&self, app: &App, workload: &str) -> Vec<String> {
+        let cluster = LocalCluster::new(app, self.target().cluster.name.as_str());
+        match cluster.client().logs(workload, LOG_LINES, false).await {
+            Ok(lines) => lines.map(|line| line.text).collect().await,
+            Err(_) => Vec::new(),
+        }
+    }
 }
 
+/// Waits until it is decided whether a version runs.
 async fn settled(
     version: &Co<ReplicaVersion>,
     name: &str,
     progress: &Progress,
-) -> Result<VersionStatus, CommandError> {
+) -> Result<ReplicaVersion, CommandError> {
     let mut changes = version.subscribe();
     let mut last = None;
     while let Some(change) = changes.next().await {
@@ -110,18 +148,10 @@ async fn settled(
             progress.now(format!("{name}: {}", status_text(version.status)));
         }
         match version.status {
-            VersionStatus::Running | VersionStatus::Completed => return Ok(version.status),
-            VersionStatus::Degraded | VersionStatus::Error => {
-                let why = version
-                    .error_message
-                    .unwrap_or_else(|| "its process ended or does not get ready".to_owned());
-                return Err(CommandError::failed(format!(
-                    "`{name}` does not run: {}",
-                    status_text(version.status)
-                ))
-                .because(why)
-                .help(format!("its log says more: `reside replica logs {name}`")));
-            }
+            VersionStatus::Running
+            | VersionStatus::Completed
+            | VersionStatus::Degraded
+            | VersionStatus::Error => return Ok(version),
             _ => {}
         }
     }

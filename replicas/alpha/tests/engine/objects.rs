@@ -50,7 +50,16 @@ async fn a_replica_with_methods_has_a_workload_a_secret_and_a_way_to_it() {
         "/replicas/greeter/"
     );
 
-    // One without methods needs no way to it.
+    // One without methods needs no way to it, but says when it has started, if it is to stay.
+    let image = world.images.publish(&replica(
+        "ghcr.io/exeteres/reside/replicas/quiet",
+        Info::long_running("quiet"),
+    ));
+    alpha.load(&image).await;
+    let deployment = alpha.manifest(Kind::Deployment, "quiet-1").await.unwrap();
+    let probe = &deployment["spec"]["template"]["spec"]["containers"][0]["readinessProbe"];
+    assert_eq!(probe["httpGet"]["path"], "/replicas/quiet/readyz");
+    assert_eq!(alpha.manifest(Kind::Service, "quiet").await, None);
     alpha.load(&world.images.publish(&visitor())).await;
     assert!(alpha.manifest(Kind::Job, "visitor-1").await.is_some());
     assert_eq!(alpha.manifest(Kind::Service, "visitor").await, None);
