@@ -239,3 +239,8 @@ fn terminal_width() -> Option<usize> {
 pub fn size_text(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
 }
+
+/// Enough of a digest to tell images apart.
+pub fn short_digest(digest: &str) -> String {
+    digest.chars().take("sha256:".len() + 12).collect()
+}

@@ -17,7 +17,8 @@ pub fn run(app: &App, ManualArgs {}: ManualArgs) -> Result<(), CommandError> {
     let mut definition = cli::definition().term_width(100);
     definition.build();
     let mut page = String::from(
-        "# The command line\n\nMade by `reside manual`; a test compares. Exit codes: 0 done, 1 failed, 2 wrong usage.\n",
+        "# The command line\n\nMade by `reside manual`; a test compares. Exit codes: 0 done, 1 failed, 2 wrong usage. The global \
+         options go with every command.\n",
     );
     describe(&mut page, &definition, &mut vec!["reside".to_owned()]);
     page.push_str("\n## Environment\n\n| variable | read by | meaning |\n|---|---|---|\n");
@@ -33,6 +34,11 @@ pub fn run(app: &App, ManualArgs {}: ManualArgs) -> Result<(), CommandError> {
 }
 
 fn describe(page: &mut String, command: &Command, path: &mut Vec<String>) {
+    // The options that go with every command are told once.
+    let is_root = path.len() == 1;
+    let command = command
+        .clone()
+        .mut_args(|arg| if arg.is_global_set() { arg.hide(!is_root) } else { arg });
     let help = command.clone().render_long_help().to_string();
     let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
     let _ = write!(

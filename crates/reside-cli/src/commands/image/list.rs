@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::App;
 use crate::error::CommandError;
-use crate::ui::{Drawing, Table, View, size_text};
+use crate::ui::{Drawing, Table, View, short_digest, size_text};
 
 /// List the images in the local store
 #[derive(Args, Debug)]
@@ -27,18 +27,13 @@ impl View for Images {
             table.row([
                 image.identity.to_string(),
                 tag,
-                short(&image.digest.to_string()),
+                short_digest(&image.digest.to_string()),
                 kind.to_owned(),
                 size,
             ]);
         }
         Drawing::Table(table)
     }
-}
-
-/// Enough of a digest to tell images apart.
-fn short(digest: &str) -> String {
-    digest.chars().take("sha256:".len() + 12).collect()
 }
 
 /// Runs the command.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::App;
 use crate::cluster::session::Session;
 use crate::error::CommandError;
-use crate::ui::{Drawing, Table, View};
+use crate::ui::{Drawing, Table, View, short_digest};
 
 /// List the requests to load replicas
 #[derive(Args, Debug)]
@@ -37,10 +37,26 @@ impl View for Requests {
         );
         for row in &self.0 {
             let name = row.replica_name.clone().unwrap_or_default();
-            let (created, image) = (row.created_at.clone(), row.image.clone());
+            let (created, image) = (seconds(&row.created_at), short_image(&row.image));
             table.row([row.id.to_string(), row.status.to_owned(), name, created, image]);
         }
         Drawing::Table(table)
+    }
+}
+
+/// A time without its fractions, as `2026-01-31 12:00:00Z`.
+fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{}Z", seconds.replace('T', " ")),
+        None => time.replace('T', " "),
+    }
+}
+
+/// An image with as much of its digest as tells it from others.
+fn short_image(image: &str) -> String {
+    match image.split_once('@') {
+        Some((name, digest)) => format!("{name}@{}", short_digest(digest)),
+        None => image.to_owned(),
     }
 }
 
