@@ -100,7 +100,12 @@ impl Home {
 
     /// The command, ready to be run with nothing of this machine's user in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_reside"));
+        self.command_of(Path::new(env!("CARGO_BIN_EXE_reside")), arguments)
+    }
+
+    /// The same of another build of the program.
+    pub fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .env_clear()

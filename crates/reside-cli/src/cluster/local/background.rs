@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
+use reside_image::Identity;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -13,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use super::foreground::UpOptions;
 use super::state::LocalCluster;
+use super::updates;
 use crate::cli::App;
 use crate::cluster::signals;
 use crate::error::{CommandError, Kind};
@@ -39,6 +41,7 @@ enum Event {
     Progress(String),
     Ready {
         endpoint: String,
+        updates: Vec<Identity>,
     },
     Failed {
         what: String,
@@ -71,15 +74,16 @@ impl Report {
     }
 
     /// The cluster is ready.
-    pub fn ready(&mut self, name: &str, endpoint: &str) {
+    pub fn ready(&mut self, name: &str, endpoint: &str, updates: Vec<Identity>) {
         match self {
             Self::Foreground { ui, progress } => {
                 drop(progress.take());
-                ui.say(ready_text(name, endpoint));
+                say_ready(*ui, name, endpoint, &updates);
                 ui.hint("Ctrl-C stops it");
             }
             Self::Background => send(&Event::Ready {
                 endpoint: endpoint.to_owned(),
+                updates,
             }),
         }
     }
@@ -106,8 +110,16 @@ impl Report {
     }
 }
 
-fn ready_text(name: &str, endpoint: &str) -> String {
-    format!("Cluster {STRONG}{name}{STRONG:#} is {GOOD}ready{GOOD:#} at {endpoint}")
+fn say_ready(ui: Ui, name: &str, endpoint: &str, updates: &[Identity]) {
+    ui.say(format_args!(
+        "Cluster {STRONG}{name}{STRONG:#} is {GOOD}ready{GOOD:#} at {endpoint}"
+    ));
+    for identity in updates {
+        ui.hint(format_args!(
+            "this program has another version of a system replica; `{}` updates it",
+            updates::command(identity)
+        ));
+    }
 }
 
 /// Once the other process has gone, nobody needs to be told.
@@ -140,8 +152,8 @@ pub async fn start(app: &App, options: &UpOptions) -> Result<(), CommandError> {
     };
     drop(progress);
     match ready {
-        Some(Event::Ready { endpoint }) => {
-            app.ui.say(ready_text(&options.name, &endpoint));
+        Some(Event::Ready { endpoint, updates }) => {
+            say_ready(app.ui, &options.name, &endpoint, &updates);
             Ok(())
         }
         Some(Event::Failed {

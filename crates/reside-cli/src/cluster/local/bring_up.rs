@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 
 use alpha_v1::ClaimSuperAdminAccess;
-use reside_image::Store;
+use reside_image::{Identity, Store};
 use reside_local::{ClientError, RuntimeClient};
 use seed::{Bootstrap, Bootstrapped, SyncServer};
 
@@ -13,6 +13,7 @@ use super::readiness::{self, Part};
 use super::settings::{Made, Settings};
 use super::state::LocalCluster;
 use super::system_images::SystemImages;
+use super::updates;
 use crate::cli::App;
 use crate::cluster::explain;
 use crate::cluster::session::Session;
@@ -52,8 +53,13 @@ pub fn forget_half_made(cluster: &LocalCluster, settings: &Settings) -> Result<(
 }
 
 impl BringUp<'_> {
-    /// Makes what is missing, and waits until everything is ready. `say` is told what is being done.
-    pub async fn run(mut self, runtime: &RuntimeClient, say: impl Fn(&str)) -> Result<(), CommandError> {
+    /// Makes what is missing, and waits until everything is ready. `say` is told what is being done. Returns the system
+    /// replicas that this program could update.
+    pub async fn run(
+        mut self,
+        runtime: &RuntimeClient,
+        say: impl Fn(&str),
+    ) -> Result<Vec<Identity>, CommandError> {
         let is_new = self.settings.made.is_none();
         let made = match self.settings.made.clone() {
             Some(made) => made,
@@ -74,7 +80,9 @@ impl BringUp<'_> {
             say("Making you its administrator");
             self.claim(cluster, made.claim_token).await?;
         }
-        Ok(())
+        updates::available(runtime, &self.images)
+            .await
+            .map_err(|why| CommandError::failed("cannot read what the cluster runs").because(why))
     }
 
     async fn make(&mut self, runtime: &RuntimeClient, say: impl Fn(&str)) -> Result<Made, CommandError> {

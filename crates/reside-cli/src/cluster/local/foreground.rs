@@ -43,8 +43,8 @@ pub async fn run(app: &App, options: &UpOptions, report: &mut Report) -> Result<
         () = runtime.stop_requested() => None,
     };
     let result = match brought_up {
-        Some(Ok(())) => {
-            report.ready(&options.name, &endpoint);
+        Some(Ok(updates)) => {
+            report.ready(&options.name, &endpoint, updates);
             tokio::select! {
                 () = live(app, report, &client) => {}
                 () = &mut stop => {}

@@ -9,5 +9,7 @@ mod readiness;
 mod settings;
 mod state;
 mod system_images;
+pub mod updates;
 
 pub use state::{LocalCluster, State};
+pub use system_images::SystemImages;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt;
+use reside_image::ResolvedImage;
 use reside_local::{Kind, ObjectEvent, RuntimeClient};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -38,6 +39,19 @@ impl Workloads {
         self.0
             .iter()
             .map(|((_, name), live)| (name.as_str(), state(live)))
+    }
+
+    /// The images of replicas that stay, as far as they should have a process.
+    pub fn replica_images(&self) -> impl Iterator<Item = ResolvedImage> {
+        let wanted = self.0.iter().filter(|((kind, _), live)| {
+            *kind == Kind::Deployment.to_string()
+                && live["metadata"]["labels"][REPLICA].is_string()
+                && live["spec"]["replicas"] != 0
+        });
+        wanted.filter_map(|(_, live)| {
+            let image = &live["spec"]["template"]["spec"]["containers"][0]["image"];
+            image.as_str()?.parse().ok()
+        })
     }
 
     /// What is not ready yet of what a cluster can't do without.

@@ -91,17 +91,24 @@ impl SystemImages {
         image.ok_or_else(|| CommandError::failed(format!("this program has no image {identity}")))
     }
 
+    /// Tells whether this program has another image of the same system replica.
+    pub fn replaces(&self, image: &ResolvedImage) -> bool {
+        let known = self.images.get(&image.identity);
+        known.is_some_and(|known| known.digest != image.digest)
+    }
+
     /// Returns `identity@digest` of the sync server's image.
     pub fn sync_server(&self) -> Result<String, CommandError> {
         self.image(SYNC)
     }
 
-    /// Returns how to run an image if it holds this very program, which then needs not be unpacked.
+    /// Returns how to run an image if it holds this very program, which then needs not be unpacked. Nobody loads the sync
+    /// server, so it has no versions: it is always that of the program that has started the cluster.
     pub fn argv(&self, image: &ResolvedImage) -> Option<Vec<String>> {
         let known = self
             .images
             .get(&image.identity)
-            .filter(|known| known.digest == image.digest)?;
+            .filter(|known| known.digest == image.digest || image.identity == SYNC)?;
         let program = self.program.path.to_str()?.to_owned();
         Some(
             std::iter::once(program)

@@ -1,15 +1,22 @@
 //! `reside cluster info`
 
+use std::time::Duration;
+
 use clap::Args;
+use reside_image::Identity;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::cli::App;
-use crate::cluster::local::{LocalCluster, State};
+use crate::cluster::local::{LocalCluster, State, SystemImages, updates};
 use crate::cluster::target;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::names::Name;
 use crate::ui::{Drawing, Fields, View};
+
+/// A runtime that takes longer is starting, or hangs; the rest is shown without it.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// Show a cluster
 #[derive(Args, Debug)]
@@ -30,6 +37,8 @@ struct Info {
     process_id: Option<u32>,
     folder: Option<String>,
     contexts: Vec<String>,
+    /// System replicas that this program could update.
+    updates: Vec<Identity>,
 }
 
 impl View for Info {
@@ -44,6 +53,9 @@ impl View for Info {
         fields.optional("Process", self.process_id.map(|pid| pid.to_string()));
         fields.optional("Folder", self.folder.clone());
         fields.field("Contexts", self.contexts.join(", "));
+        for identity in &self.updates {
+            fields.field("Update", updates::command(identity));
+        }
         Drawing::Fields(fields)
     }
 }
@@ -70,5 +82,20 @@ pub fn run(app: &App, args: InfoArgs) -> Result<(), CommandError> {
             .exists()
             .then(|| local.paths().folder().display().to_string()),
         contexts: contexts.map(|context| context.name.to_string()).collect(),
+        updates: updates(app, &local)?,
+    })
+}
+
+/// The system replicas that this program could update; none if the cluster doesn't run or doesn't answer.
+fn updates(app: &App, local: &LocalCluster) -> Result<Vec<Identity>, CommandError> {
+    let Some(images) = SystemImages::read(&app.paths)? else {
+        return Ok(Vec::new());
+    };
+    app.block_on(async {
+        let client = local.client();
+        let asking = timeout(ANSWER_TIME, updates::available(&client, &images));
+        Ok(asking
+            .await
+            .map_or_else(|_| Vec::new(), Result::unwrap_or_default))
     })
 }
