@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::TcpListener;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::{GREETER, GREETER_V1, Home, VISITOR};
-use crate::images::{publish, publish_without_label};
+use crate::images::{publish, publish_label};
 
 fn replica_manifest(name: &str) -> Value {
     json!({
@@ -22,7 +24,19 @@ fn replica_manifest(name: &str) -> Value {
 #[test]
 fn images_that_cannot_be_loaded() {
     let home = Home::with_cluster();
-    publish_without_label(&home.images(), "ghcr.io/exeteres/reside/replicas/bare");
+    let base64 = |json: &Value| STANDARD.encode(json.to_string());
+    let mut cat = replica_manifest("cat");
+    cat["type"] = json!("cat");
+    for (name, label) in [
+        ("bare", None),
+        ("text", Some("%%%".to_owned())),
+        ("words", Some(STANDARD.encode("{ nothing"))),
+        ("cat", Some(base64(&cat))),
+        ("thief", Some(base64(&replica_manifest("greeter")))),
+    ] {
+        let identity = format!("ghcr.io/exeteres/reside/replicas/{name}");
+        publish_label(&home.images(), &identity, label.as_deref());
+    }
     let mut greedy = replica_manifest("greedy");
     greedy["requirements"]["greeter"] = json!({
         "identity": GREETER_V1, "permissions": [{ "name": "greeting:steal", "params": {} }],
@@ -30,7 +44,11 @@ fn images_that_cannot_be_loaded() {
     publish(&home.images(), &greedy, &["--version"]);
     let cases = [
         ("ghcr.io/exeteres/reside/replicas/none", "there is no image"),
-        ("ghcr.io/exeteres/reside/replicas/bare", "label"),
+        ("ghcr.io/exeteres/reside/replicas/bare", "has no label"),
+        ("ghcr.io/exeteres/reside/replicas/text", "is not base64"),
+        ("ghcr.io/exeteres/reside/replicas/words", "is not JSON"),
+        ("ghcr.io/exeteres/reside/replicas/cat", "type is"),
+        ("ghcr.io/exeteres/reside/replicas/thief", "replicas/greeter"),
         (GREETER_V1, "only replicas can be loaded"),
         (VISITOR, "no replica implements"),
         ("ghcr.io/exeteres/reside/replicas/greedy", "greeting:steal"),
@@ -66,8 +84,15 @@ fn images_that_cannot_be_loaded() {
 fn a_replica_that_exits_at_once() {
     let home = Home::with_cluster();
     publish(&home.images(), &replica_manifest("hasty"), &["--version"]);
-    home.ok("replica load ghcr.io/exeteres/reside/replicas/hasty --yes --no-wait");
-    home.wait_for_status(&["hasty"], "degraded");
+    let error = home.fails("replica load ghcr.io/exeteres/reside/replicas/hasty --yes");
+    for part in [
+        "`hasty` does not run: error",
+        "exit status: 0",
+        concat!("reside ", env!("CARGO_PKG_VERSION")),
+        "reside replica unload hasty",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
     assert!(home.ok("replica logs hasty").contains("reside "));
     home.ok("replica unload hasty");
     assert!(home.replica("hasty").is_none());
@@ -83,7 +108,11 @@ fn calls_and_permissions_that_make_no_sense() {
         assert!(!said.err.contains("panicked"), "{}", said.err);
     };
     fails(&["call", "greeter", "greet", "{\"name\":"], "not valid JSON");
-    fails(&["call", "greeter", "greet", "{}"], "name");
+    fails(&["call", "greeter", "greet", "{}"], "missing field `name`");
+    fails(
+        &["call", "greeter", "greet", r#"{"name":5,"language":"en"}"#],
+        "`name`: invalid type: integer `5`, expected a string",
+    );
     fails(&["call", "greeter", "sing"], "its methods are");
     fails(&["call", "nobody", "greet"], "reside replica list");
     fails(
@@ -105,7 +134,10 @@ fn calls_and_permissions_that_make_no_sense() {
     fails(&grant("greeting:create", "{\"language\""), "not valid JSON");
     fails(&grant("greeting:create", "[]"), "object");
     fails(&grant("greeting:create", "{}"), "language");
-    fails(&grant("greeting:create", "{\"language\":5}"), "don't fit");
+    fails(
+        &grant("greeting:create", "{\"language\":5}"),
+        "`/language`: 5 is not of type \"string\"",
+    );
     fails(&grant("greeting:steal", "{}"), "it has: greeting:create");
     fails(
         &[

@@ -1,11 +1,12 @@
 //! The example images, built once by the command itself and given to every test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use reside_image::pack::{self, Program};
-use reside_image::{Identity, ResideManifest, Store, Tag, elf};
+use reside_image::{Identity, MANIFEST_LABEL, ResideManifest, Store, Tag, elf};
 use serde_json::Value;
 
 use crate::harness::Home;
@@ -70,13 +71,20 @@ pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) {
     .unwrap();
 }
 
-/// Publishes an image without a manifest.
-pub fn publish_without_label(store: &Path, identity: &str) {
+/// Publishes an image with this label, or with none.
+pub fn publish_label(store: &Path, identity: &str, label: Option<&str>) {
     let store = Store::open(store).unwrap();
     let writer = store.writer().unwrap();
-    let config =
-        br#"{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
-    let config = writer.write_blob(reside_image::oci::CONFIG, config).unwrap();
+    let labels: BTreeMap<_, _> = label.map(|label| (MANIFEST_LABEL, label)).into_iter().collect();
+    let config = serde_json::json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "config": { "Labels": labels },
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    });
+    let config = writer
+        .write_blob(reside_image::oci::CONFIG, config.to_string().as_bytes())
+        .unwrap();
     let manifest = serde_json::json!({
         "schemaVersion": 2, "mediaType": reside_image::oci::MANIFEST, "config": config, "layers": [],
     });

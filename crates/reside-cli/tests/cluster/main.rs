@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod bad_input;
+mod disk;
 mod faults;
 mod harness;
 mod healing;
 mod images;
 mod processes;
+mod shown;
 mod transcript;
+mod updates;
