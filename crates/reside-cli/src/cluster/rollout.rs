@@ -113,12 +113,15 @@ impl Session {
         if !lines.is_empty() {
             why = format!("{why}; its log ends with\n{}", lines.join("\n"));
         }
-        let undo = if version.id > 1 { "rollback" } else { "unload" };
+        let undo = match version.id {
+            1 => format!("`reside replica unload {name}` takes it out"),
+            _ => format!("`reside replica rollback {name}` goes back"),
+        };
         let status = status_text(version.status);
         CommandError::failed(format!("`{name}` does not run: {status}"))
             .because(why)
             .help(format!(
-                "`reside replica logs {name}` shows the whole log, `reside replica {undo} {name}` undoes it"
+                "`reside replica logs {name}` shows the whole log, {undo}"
             ))
     }
 
@@ -126,10 +129,15 @@ impl Session {
     async fn last_lines(&self, app: &App, workload: &str) -> Vec<String> {
         let cluster = LocalCluster::new(app, self.target().cluster.name.as_str());
         match cluster.client().logs(workload, LOG_LINES, false).await {
-            Ok(lines) => lines.map(|line| line.text).collect().await,
+            Ok(lines) => lines.map(|line| plain(&line.text)).collect().await,
             Err(_) => Vec::new(),
         }
     }
+}
+
+/// A line of a log without what would command the terminal.
+fn plain(line: &str) -> String {
+    line.replace(char::is_control, " ")
 }
 
 /// Waits until it is decided whether a version runs.
