@@ -36,9 +36,13 @@ pub fn run(app: &App, ManualArgs {}: ManualArgs) -> Result<(), CommandError> {
 fn describe(page: &mut String, command: &Command, path: &mut Vec<String>) {
     // The options that go with every command are told once.
     let is_root = path.len() == 1;
-    let command = command
-        .clone()
-        .mut_args(|arg| if arg.is_global_set() { arg.hide(!is_root) } else { arg });
+    let command = command.clone().mut_args(|arg| {
+        if arg.is_global_set() {
+            arg.hide(!is_root)
+        } else {
+            arg
+        }
+    });
     let help = command.clone().render_long_help().to_string();
     let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
     let _ = write!(

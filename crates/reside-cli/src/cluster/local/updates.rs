@@ -9,10 +9,7 @@ use super::readiness::Workloads;
 use super::system_images::SystemImages;
 
 /// Returns the system replicas that run from another image than this program's.
-pub async fn available(
-    runtime: &RuntimeClient,
-    images: &SystemImages,
-) -> Result<Vec<Identity>, ClientError> {
+pub async fn available(runtime: &RuntimeClient, images: &SystemImages) -> Result<Vec<Identity>, ClientError> {
     let mut events = runtime.watch().await?;
     let mut workloads = Workloads::default();
     while let Some(event) = events.next().await {
