@@ -19,7 +19,7 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Runtime::Bun)]
     pub rt: Runtime,
     /// Scenarios to run
-    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s34,s6,s8")]
+    #[arg(long, value_delimiter = ',', default_value = "s1,s2,s34,s5,s6,s7,s8")]
     pub only: Vec<String>,
 }
 
@@ -32,9 +32,36 @@ pub enum Runtime {
     Node,
 }
 
+/// What both sides are told to do. A scenario with a setting that matters is run with several.
+struct Work {
+    name: &'static str,
+    scenario: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const fn work(name: &'static str, scenario: &'static str, arguments: &'static [&'static str]) -> Work {
+    Work {
+        name,
+        scenario,
+        arguments,
+    }
+}
+
+const WORKS: &[Work] = &[
+    work("s1", "s1", &[]),
+    work("s2", "s2", &[]),
+    work("s34", "s34", &[]),
+    work("s5, 50 ms apart", "s5", &["--gap", "50"]),
+    work("s5, 5 ms apart", "s5", &["--gap", "5"]),
+    work("s6", "s6", &[]),
+    work("s7, 2,000 clients", "s7", &["--n", "2000"]),
+    work("s8", "s8", &[]),
+];
+
 /// A line of the table: a figure of ours, the peer's, and how many times better ours should be.
 struct Row {
-    scenario: &'static str,
+    /// Name of the work.
+    work: &'static str,
     what: &'static str,
     /// Paths of figures that are added up.
     ours: &'static [&'static str],
@@ -45,14 +72,14 @@ struct Row {
 }
 
 const fn row(
-    scenario: &'static str,
+    work: &'static str,
     what: &'static str,
     ours: &'static [&'static str],
     peers: &'static [&'static str],
     target: f64,
 ) -> Row {
     Row {
-        scenario,
+        work,
         what,
         ours,
         peers,
@@ -106,6 +133,22 @@ const ROWS: &[Row] = &[
     row("s34", "ingest, MiB at most", S3_PEAK, S3_PEAK, 4.0),
     row("s34", "cold load, ms", &["s4.load_ms"], &["s4.load_ms"], 10.0),
     row("s34", "cold load, CPU s", S4_CPU, S4_CPU, 10.0),
+    row(
+        "s5, 50 ms apart",
+        "update to subscriber, p50, ms",
+        &["p50"],
+        &["p50"],
+        5.0,
+    ),
+    row("s5, 50 ms apart", "CPU s, all", S5_CPU, S5_CPU, 5.0),
+    row(
+        "s5, 5 ms apart",
+        "update to subscriber, p99, ms",
+        &["p99"],
+        &["p99"],
+        5.0,
+    ),
+    row("s5, 5 ms apart", "CPU s, all", S5_CPU, S5_CPU, 5.0),
     row("s6", "long log: write, ms", &["create_ms"], &["create_ms"], 15.0),
     row(
         "s6",
@@ -115,12 +158,28 @@ const ROWS: &[Row] = &[
         10.0,
     ),
     row("s6", "long log: write, MiB at most", S6_PEAK, S6_PEAK, 4.0),
+    row("s7, 2,000 clients", "MiB in all", &["rssN"], &["rssN"], 3.5),
+    row(
+        "s7, 2,000 clients",
+        "KiB per client",
+        &["kb_per_client"],
+        &["kb_per_client"],
+        2.0,
+    ),
+    row(
+        "s7, 2,000 clients",
+        "CPU with pings, % of a core",
+        &["server_cpu_pct_idle_with_pings"],
+        &["server_cpu_pct_idle_with_pings"],
+        3.3,
+    ),
     row("s8", "add 200 members, ms", &["add_ms"], &["add_ms"], 8.0),
     row("s8", "remove one, ms", &["rotate_ms"], &["rotate_ms"], 8.0),
 ];
 const S3_CPU: &[&str] = &["s3.server_cpu_s", "s3.client_cpu_s"];
 const S3_PEAK: &[&str] = &["s3.server.peak", "s3.client.peak"];
 const S4_CPU: &[&str] = &["s4.server_cpu_s", "s4.client_cpu_s"];
+const S5_CPU: &[&str] = &["server_cpu_s", "writer_cpu_s", "subs_cpu_s"];
 const S6_PEAK: &[&str] = &["writer.peak", "server.peak"];
 
 /// Runs both sides, A B A B, and prints the table.
@@ -140,14 +199,18 @@ pub fn run(options: &Options, runs: usize, json: bool) -> Result<(), Error> {
         "| | | ReSide | jazz-tools | ratio | to reach |".to_owned(),
         "|---|---|---|---|---|---|".to_owned(),
     ];
-    for scenario in &options.only {
+    let wanted = |work: &&Work| options.only.iter().any(|name| name == work.scenario);
+    for work in WORKS.iter().filter(wanted) {
         let (mut ours, mut peers) = (Vec::new(), Vec::new());
         for _ in 0..runs {
             let mut own = Command::new(std::env::current_exe()?);
-            own.args([scenario, "--runs", "1", "--json"]);
+            own.arg(work.scenario)
+                .args(work.arguments)
+                .args(["--runs", "1", "--json"]);
             ours.push(first_line(own)?);
             let mut peer = Command::new("node");
-            peer.args(["run.mjs", scenario, "--rt", runtime, "--runs", "1"])
+            peer.args(["run.mjs", work.scenario, "--rt", runtime, "--runs", "1"])
+                .args(work.arguments)
                 .current_dir(&options.beside);
             peers.push(first_line(peer)?);
         }
@@ -158,10 +221,10 @@ pub fn run(options: &Options, runs: usize, json: bool) -> Result<(), Error> {
         }
         table.extend(
             ROWS.iter()
-                .filter(|row| row.scenario == scenario)
+                .filter(|row| row.work == work.name)
                 .map(|row| row.of(&ours, &peers)),
         );
-        if scenario == "s1" {
+        if work.name == "s1" {
             table.extend(plain(&ours));
             table.extend(left_behind(&ours, &peers));
         }
@@ -197,7 +260,7 @@ fn short(number: f64) -> String {
 impl Row {
     fn of(&self, ours: &Value, peers: &Value) -> String {
         let (Some(our), Some(peer)) = (sum(ours, self.ours), sum(peers, self.peers)) else {
-            return format!("| {} | {} | | | | |", self.scenario, self.what);
+            return format!("| {} | {} | | | | |", self.work, self.what);
         };
         let ratio = if self.more { our / peer } else { peer / our };
         let verdict = if ratio >= self.target {
@@ -207,7 +270,7 @@ impl Row {
         };
         format!(
             "| {} | {} | {} | {} | {}x | {}x: {verdict} |",
-            self.scenario,
+            self.work,
             self.what,
             short(our),
             short(peer),

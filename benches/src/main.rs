@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use calls::Calls;
 use process::{CHILD, Noise, say};
-use scenario::{floor, s1, s2, s6, s8, s34};
+use scenario::{floor, s1, s2, s5, s6, s7, s8, s34};
 use stats::{merge, round};
 
 /// Whatever went wrong: a measurement that fails is repeated by a person.
@@ -47,8 +47,12 @@ enum Command {
     S2(s2::Options),
     /// Ingest of many CoMaps, and their cold load
     S34(s34::Options),
+    /// One CoMap that many subscribers see change
+    S5(s5::Options),
     /// A long log: one CoMap with many sets, and its cold load
     S6(s6::Options),
+    /// A server with idle connections
+    S7(s7::Options),
     /// A group with many members, one of which is removed
     S8(s8::Options),
     /// The primitives that nothing can be faster than
@@ -90,7 +94,9 @@ fn measure(cli: &Cli) -> Result<(), Error> {
         Command::S1(calls) => repeat("s1", cli, |directory| s1::run(*calls, directory)),
         Command::S2(options) => repeat("s2", cli, |directory| s2::run(*options, directory)),
         Command::S34(options) => repeat("s34", cli, |directory| s34::run(*options, directory)),
+        Command::S5(options) => repeat("s5", cli, |directory| s5::run(*options, directory)),
         Command::S6(options) => repeat("s6", cli, |directory| s6::run(*options, directory)),
+        Command::S7(options) => repeat("s7", cli, |directory| s7::run(*options, directory)),
         Command::S8(options) => repeat("s8", cli, |directory| s8::run(*options, directory)),
         Command::Floor(calls) => repeat("floor", cli, |directory| floor::run(*calls, directory)),
         Command::All(options) => {
@@ -184,8 +190,11 @@ fn child(role: &str, argument: &str) -> Result<(), Error> {
         "s2_empty" => s2::empty_role,
         "s3" => s34::ingest_role,
         "s4" => s34::load_role,
+        "s5_writer" => s5::writer_role,
+        "s5_subscribers" => s5::subscribers_role,
         "s6_writer" => s6::writer_role,
         "s6_reader" => s6::reader_role,
+        "s7_clients" => s7::clients_role,
         "s8_admin" => s8::admin_role,
         "s8_member" => s8::member_role,
     }
