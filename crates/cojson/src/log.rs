@@ -114,10 +114,15 @@ impl SessionLog {
         self.transactions.is_empty()
     }
 
-    /// The signature over all transactions. Own ones that aren't signed yet have none: see
-    /// [`CoValueLog::sign_own`].
+    /// The newest signature: over the first [`SessionLog::signed_len`] transactions.
     pub fn signature(&self) -> Option<&Signature> {
-        self.signature.as_ref().filter(|_| self.is_signed())
+        self.signature.as_ref()
+    }
+
+    /// How many transactions are covered by a signature. Only our own can lack one, until [`CoValueLog::sign_own`];
+    /// nobody is told of them before.
+    pub fn signed_len(&self) -> usize {
+        self.signed
     }
 
     /// Whether every transaction is covered by a signature.
@@ -262,10 +267,12 @@ impl CoValueLog {
         self.sessions.get(session).map_or(0, SessionLog::len)
     }
 
-    /// How much of the value is here.
+    /// How much of the value is here, as others may be told: without what isn't signed.
     pub fn known_state(&self) -> KnownState {
-        let count = |(id, session): (&SessionId, &SessionLog)| (id.clone(), session.len() as u64);
-        let sessions = self.sessions.iter().map(count).collect();
+        let signed = self.sessions.iter().filter(|(_, session)| session.signed > 0);
+        let sessions = signed
+            .map(|(id, session)| (id.clone(), session.signed as u64))
+            .collect();
         KnownState {
             id: self.id().clone(),
             header: true,

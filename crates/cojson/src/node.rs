@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::content::{Feed, FileView, ListView, MapView, StreamView};
 use crate::group::{Groups, Reader};
@@ -73,8 +73,12 @@ pub struct Node {
     pub(crate) reader: Reader,
     pub(crate) writer: Option<Writer>,
     pub(crate) views: Views,
-    /// Sessions with own transactions that must be signed before they leave.
-    pub(crate) unsigned: IndexMap<(CoId, SessionId), SignerSecret>,
+    /// Sessions with own transactions that must be signed before they leave, in the order of the writes.
+    unsigned: IndexMap<(CoId, SessionId), SignerSecret>,
+    /// Values that were written to, and of which nobody was told yet.
+    written: IndexSet<CoId>,
+    /// Own writes wait for [`Node::flush`] instead of the next [`Node::poll_output`].
+    holds_writes: bool,
     /// Values in which the current session has named its place.
     pub(crate) placed: HashSet<CoId>,
     /// How much the current session had written of values that have left memory. Whoever gives them back without that
@@ -118,6 +122,12 @@ impl Node {
             sync: Sync::new(has_storage),
             ..Self::default()
         }
+    }
+
+    /// Has own writes wait until [`Node::flush`] is called, so that many of them are signed and sent as one. They show at
+    /// once here.
+    pub fn hold_writes(&mut self) {
+        self.holds_writes = true;
     }
 
     /// How far ahead of the clock received transactions may be dated.
@@ -223,7 +233,6 @@ impl Node {
 
     /// A peer is there.
     pub fn peer_connected(&mut self, peer: PeerId, role: PeerRole) {
-        self.flush();
         self.sync.connected(&self.values, peer, role);
     }
 
@@ -234,7 +243,6 @@ impl Node {
 
     /// A message came.
     pub fn handle_message(&mut self, now: Timestamp, peer: PeerId, message: Message) {
-        self.flush();
         self.sync.handle(&mut self.values, now, peer, message);
     }
 
@@ -245,13 +253,11 @@ impl Node {
 
     /// Storage answers an [`Output::Load`].
     pub fn handle_loaded(&mut self, now: Timestamp, id: &CoId, log: Option<CoValueLog>) {
-        self.flush();
         self.sync.loaded(&mut self.values, now, id, log);
     }
 
     /// Somebody here wants a value: storage is asked, then servers.
     pub fn request(&mut self, id: &CoId) {
-        self.flush();
         self.sync.request(&mut self.values, id);
     }
 
@@ -266,9 +272,9 @@ impl Node {
         self.sync.check_confirmed(unconfirmed)
     }
 
-    /// Changes whenever [`Node::check_confirmed`] may have another answer.
-    pub fn confirmations(&self) -> u64 {
-        self.sync.confirmations()
+    /// As [`Node::check_confirmed`], but looks only at one value: that of an [`Output::Confirmed`].
+    pub fn check_one_confirmed(&self, unconfirmed: &mut Unconfirmed, id: &CoId) -> bool {
+        self.sync.check_one_confirmed(unconfirmed, id)
     }
 
     /// Whether a server is still sending pieces of a value.
@@ -276,9 +282,13 @@ impl Node {
         self.sync.is_incomplete(id)
     }
 
-    /// The next thing to do. Own writes are signed here, once for all since the last time.
+    /// The next thing to do. Own writes are signed here, once for all since the last time, unless the node
+    /// [holds](Node::hold_writes) them.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.flush();
+        if !self.holds_writes {
+            self.flush();
+        }
+        self.sync.flush(&self.values);
         if let Some(output) = self.sync.poll() {
             match &output {
                 Output::Changed(id) => self.notify_dependents(&id.clone()),
@@ -289,27 +299,41 @@ impl Node {
             }
             return Some(output);
         }
+        if let Some(id) = self.written.pop() {
+            self.notify_dependents(&id);
+            return Some(Output::Changed(id));
+        }
         self.outputs.pop_front()
     }
 
+    /// Whether own writes wait for [`Node::flush`].
+    pub fn has_held_writes(&self) -> bool {
+        !self.unsigned.is_empty()
+    }
+
     /// Signs what we wrote and hands it to storage and peers.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         for ((id, session), secret) in std::mem::take(&mut self.unsigned) {
             if let Some(log) = self.values.get_mut(&id) {
                 log.sign_own(&session, &secret);
             }
+            self.sync.changed(&id);
         }
         self.sync.flush(&self.values);
     }
 
-    /// What every local write reports.
-    pub(crate) fn wrote(&mut self, id: &CoId, session: &SessionId, secret: &SignerSecret) {
+    /// What comes before every local write.
+    ///
+    /// What is flushed together leaves value by value. So that nothing leaves before what it may refer to, going back to
+    /// a value after others were written to flushes them all.
+    pub(crate) fn will_write(&mut self, id: &CoId, session: &SessionId, secret: &SignerSecret) {
         let key = (id.clone(), session.clone());
-        if self.unsigned.insert(key, secret.clone()).is_none() {
-            self.outputs.push_back(Output::Changed(id.clone()));
-            self.notify_dependents(id);
+        let position = self.unsigned.get_index_of(&key);
+        if position.is_some_and(|position| position + 1 < self.unsigned.len()) {
+            self.flush();
         }
-        self.sync.changed(id);
+        self.unsigned.insert(key, secret.clone());
+        self.written.insert(id.clone());
     }
 
     /// A group decides what its values show: those that were looked at may have changed with it.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cojson::header::Kind;
@@ -17,11 +17,15 @@ use cojson::sync::{Output, PeerId, PeerRole, Unconfirmed};
 use cojson::transaction::Timestamp;
 use cojson::{Cx, Entropy, Node};
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::{Command, Storage, StorageError, StorageEvents, StorageThread};
 use crate::transport::{Incoming, Outgoing, OutgoingReceiver, Reconnecting, connect, outgoing, read_frame};
+
+/// How long own writes are collected after others have left.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Random bytes of the operating system.
 pub struct OsEntropy;
@@ -70,6 +74,9 @@ struct Shared {
     storage_failure: watch::Sender<Option<Arc<StorageError>>>,
     connections: Mutex<Vec<Reconnecting>>,
     connected: watch::Sender<usize>,
+    /// There are own writes to be signed, stored and sent.
+    held_writes: Arc<Notify>,
+    flusher: OnceLock<AbortOnDropHandle<()>>,
 }
 
 struct Core {
@@ -78,8 +85,6 @@ struct Core {
     watched: HashMap<CoId, watch::Sender<Signal>>,
     /// Who waits for servers to confirm what was there when the waiting began.
     waiting: Vec<(Unconfirmed, oneshot::Sender<()>)>,
-    /// [`Node::confirmations`] when those who wait were last looked at.
-    confirmations: u64,
 }
 
 /// What has happened to a value; only ever counts up.
@@ -118,23 +123,42 @@ impl Watch {
 }
 
 impl Driver {
-    /// Runs a node without storage: what it holds is kept by the servers it is connected to.
+    /// Runs a node without storage: what it holds is kept by the servers it is connected to. Needs a tokio runtime.
     pub fn new(node: Node) -> Self {
-        Self::start(node, None)
+        Self(Arc::new(Shared::new(node, None))).started()
     }
 
-    /// Runs a node with storage.
+    /// Runs a node with storage. Needs a tokio runtime.
     pub fn with_storage(node: Node, storage: Box<dyn Storage>) -> std::io::Result<Self> {
         let mut failed = None;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let thread = StorageThread::start(storage, WeakDriver(weak.clone()));
             Shared::new(node, thread.map_err(|error| failed = Some(error)).ok())
         });
-        failed.map_or(Ok(Self(shared)), Err)
+        failed.map_or_else(|| Ok(Self(shared).started()), Err)
     }
 
-    fn start(node: Node, storage: Option<StorageThread>) -> Self {
-        Self(Arc::new(Shared::new(node, storage)))
+    /// Has own writes leave by themselves: the first at once, more of them at most once in [`FLUSH_INTERVAL`], so that
+    /// however many there are, one signature and one message per value do.
+    fn started(self) -> Self {
+        self.0.core.lock().node.hold_writes();
+        let (driver, held_writes) = (self.downgrade(), self.0.held_writes.clone());
+        let flushing = tokio::spawn(async move {
+            loop {
+                held_writes.notified().await;
+                let Some(driver) = driver.upgrade() else { return };
+                driver.flush();
+                drop(driver);
+                tokio::time::sleep(FLUSH_INTERVAL).await;
+            }
+        });
+        self.0.flusher.get_or_init(|| AbortOnDropHandle::new(flushing));
+        self
+    }
+
+    /// Signs, stores and sends own writes now.
+    fn flush(&self) {
+        self.with(|node, _| node.flush());
     }
 
     /// Returns a reference that doesn't keep the node running.
@@ -170,13 +194,18 @@ impl Driver {
                 (Output::Store(_), None) => {}
                 (Output::Load(id), None) => core.node.handle_loaded(now(), &id, None),
                 (Output::Changed(id), _) => core.notify_changed(&id),
+                (Output::Confirmed(id), _) => {
+                    core.tell_who_waits(|node, unconfirmed| node.check_one_confirmed(unconfirmed, &id));
+                }
                 (Output::Unavailable(id), _) => core.notify(&id, |signal| signal.not_found += 1),
                 (Output::Refused { peer, id, reason }, _) => {
                     tracing::warn!(peer = peer.0, %id, reason, "refused what a peer sent");
                 }
             }
         }
-        core.tell_who_waits();
+        if core.node.has_held_writes() {
+            self.0.held_writes.notify_one();
+        }
     }
 
     /// Adds a connection: messages for it come out of the receiver.
@@ -186,6 +215,7 @@ impl Driver {
         let mut core = self.0.core.lock();
         core.peers.insert(peer, (role, sender));
         core.node.peer_connected(peer, role);
+        core.tell_who_waits(Node::check_confirmed);
         self.drain(&mut core);
         drop(core);
         if role == PeerRole::Server {
@@ -199,6 +229,7 @@ impl Driver {
         let mut core = self.0.core.lock();
         let removed = core.peers.remove(&peer);
         core.node.peer_disconnected(peer);
+        core.tell_who_waits(Node::check_confirmed);
         self.drain(&mut core);
         drop(core);
         if let Some((PeerRole::Server, _)) = removed {
@@ -347,13 +378,13 @@ impl Driver {
         let confirmed = {
             let mut core = self.0.core.lock();
             let mut unconfirmed = core.node.unconfirmed();
+            // Asking made the node send what waited to be sent together.
+            self.drain(&mut core);
             if core.node.check_confirmed(&mut unconfirmed) {
                 return Ok(());
             }
             let (done, confirmed) = oneshot::channel();
             core.waiting.push((unconfirmed, done));
-            // Asking made the node send what waited to be sent together.
-            self.drain(&mut core);
             confirmed
         };
         match tokio::time::timeout(within, confirmed).await {
@@ -364,8 +395,9 @@ impl Driver {
 
     /// Waits until everything so far is in this node's own storage.
     pub async fn wait_for_storage(&self) {
+        self.flush();
         let Some(storage) = &self.0.storage else { return };
-        let (done, stored) = tokio::sync::oneshot::channel();
+        let (done, stored) = oneshot::channel();
         storage.command(Command::Barrier(done));
         let _ = stored.await;
     }
@@ -404,7 +436,7 @@ impl Driver {
             self.remove_peer(peer);
         }
         if let Some(storage) = &self.0.storage {
-            let (done, closed) = tokio::sync::oneshot::channel();
+            let (done, closed) = oneshot::channel();
             storage.command(Command::Close(done));
             let _ = closed.await;
         }
@@ -419,13 +451,14 @@ impl Shared {
                 peers: HashMap::new(),
                 watched: HashMap::new(),
                 waiting: Vec::new(),
-                confirmations: 0,
             }),
             storage,
             next_peer: AtomicU64::new(0),
             storage_failure: watch::Sender::new(None),
             connections: Mutex::new(Vec::new()),
             connected: watch::Sender::new(0),
+            held_writes: Arc::default(),
+            flusher: OnceLock::new(),
         }
     }
 }
@@ -445,13 +478,10 @@ impl Core {
         }
     }
 
-    fn tell_who_waits(&mut self) {
-        let confirmations = self.node.confirmations();
-        if std::mem::replace(&mut self.confirmations, confirmations) == confirmations {
-            return;
-        }
+    /// Tells those who wait and have what they waited for.
+    fn tell_who_waits(&mut self, has_all: impl Fn(&Node, &mut Unconfirmed) -> bool) {
         for (mut unconfirmed, done) in std::mem::take(&mut self.waiting) {
-            if self.node.check_confirmed(&mut unconfirmed) {
+            if has_all(&self.node, &mut unconfirmed) {
                 let _ = done.send(());
             } else if !done.is_closed() {
                 self.waiting.push((unconfirmed, done));

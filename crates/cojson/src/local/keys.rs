@@ -97,8 +97,8 @@ impl Node {
     /// Sets one key.
     pub(super) fn set(&mut self, edit: &GroupEdit, key: &str, value: &str) {
         let changes = Value::from([json!({"op": "set", "key": key, "value": value})]).to_string();
+        self.will_write(&edit.group, &edit.session, edit.writer.secret.signer());
         self.append_trusting(&edit.group, &edit.session, edit.at, changes, None);
-        self.wrote(&edit.group, &edit.session, edit.writer.secret.signer());
     }
 
     fn next_nonce(&self, edit: &GroupEdit) -> Nonce {

@@ -110,8 +110,8 @@ impl Node {
             .as_deref()
             .map(|changes| texts(changes, new.init_meta.as_ref()))
             .transpose()?;
+        self.will_write(&id, &permit.writer.session, permit.writer.secret.signer());
         self.values.insert(header);
-        self.wrote(&id, &permit.writer.session, permit.writer.secret.signer());
         if let Some((changes, meta)) = texts {
             self.append_owned(&id, &permit, new.privacy, changes, meta);
         }
@@ -189,9 +189,9 @@ impl Node {
             changes: "[]".into(),
             meta: Some(meta.into()),
         };
+        self.will_write(id, &session, writer.secret.signer());
         let log = self.values.get_mut(id).expect("looked up above");
         log.append_own(&session, Transaction::Trusting(tx));
-        self.wrote(id, &session, writer.secret.signer());
         Ok(())
     }
 
@@ -320,6 +320,7 @@ impl Node {
         meta: Option<String>,
     ) {
         let session = &permit.writer.session;
+        self.will_write(id, session, permit.writer.secret.signer());
         match (&permit.key, privacy) {
             (Some((key, secret)), Privacy::Private) => {
                 let log = self.values.get_mut(id).expect("looked up by the caller");
@@ -334,7 +335,6 @@ impl Node {
             }
             _ => self.append_trusting(id, session, permit.at, changes, meta.as_deref()),
         }
-        self.wrote(id, session, permit.writer.secret.signer());
     }
 
     /// Appends a transaction in clear. The first of a session names its place, which ties the session to it.

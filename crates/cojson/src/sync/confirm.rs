@@ -26,22 +26,28 @@ impl Sync {
 
     /// Strikes out what every connected server has confirmed by now; tells whether that is all.
     pub fn check_confirmed(&self, unconfirmed: &mut Unconfirmed) -> bool {
-        let servers: Vec<_> = self.servers().map(|peer| &self.peers[&peer]).collect();
-        if servers.is_empty() {
-            return false;
+        unconfirmed.0.retain(|id, want| !self.is_confirmed(id, want));
+        unconfirmed.0.is_empty() && self.servers().next().is_some()
+    }
+
+    /// As [`Sync::check_confirmed`], of one value.
+    pub fn check_one_confirmed(&self, unconfirmed: &mut Unconfirmed, id: &CoId) -> bool {
+        if unconfirmed
+            .0
+            .get(id)
+            .is_some_and(|want| self.is_confirmed(id, want))
+        {
+            unconfirmed.0.remove(id);
         }
-        unconfirmed.0.retain(|id, want| {
-            let has = |peer: &&super::Peer| {
-                let value = peer.values.get(id);
-                value.is_some_and(|value| value.confirmed.includes(want))
-            };
-            !servers.iter().all(has)
-        });
         unconfirmed.0.is_empty()
     }
 
-    /// Changes whenever [`Sync::check_confirmed`] may have another answer.
-    pub fn confirmations(&self) -> u64 {
-        self.confirmations
+    fn is_confirmed(&self, id: &CoId, want: &Have) -> bool {
+        let mut servers = self
+            .servers()
+            .map(|peer| self.peers[&peer].values.get(id))
+            .peekable();
+        servers.peek().is_some()
+            && servers.all(|value| value.is_some_and(|value| value.confirmed.includes(want)))
     }
 }

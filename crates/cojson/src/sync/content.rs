@@ -55,21 +55,23 @@ impl Have {
     pub fn covers(&self, log: &CoValueLog) -> bool {
         self.header
             && log.sessions().iter().all(|(id, session)| {
-                session.is_empty()
+                session.signed_len() == 0
                     || self
                         .sessions
                         .get(id)
-                        .is_some_and(|have| *have >= session.len() as u64)
+                        .is_some_and(|have| *have >= session.signed_len() as u64)
             })
     }
 }
 
-/// Returns what `have` lacks of `log`, as messages in the order they must arrive. Everything must be signed.
+/// Returns what `have` lacks of the signed part of `log`, as messages in the order they must arrive.
 pub(super) fn missing(log: &CoValueLog, have: &Have) -> Vec<Content> {
     let mut pieces = Pieces::new(log);
     for (id, session) in log.sessions() {
         let from = have.sessions.get(id).copied().unwrap_or(0);
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(session.len());
+        let from = usize::try_from(from)
+            .unwrap_or(usize::MAX)
+            .min(session.signed_len());
         pieces.add_session(id, session, from);
     }
     let mut messages = pieces.finish();
@@ -130,10 +132,11 @@ impl<'a> Pieces<'a> {
             self.done.push(piece);
             from = last + 1;
         }
-        if from == session.len() {
+        let to = session.signed_len();
+        if from == to {
             return;
         }
-        let bytes: usize = session.transactions()[from..]
+        let bytes: usize = session.transactions()[from..to]
             .iter()
             .map(crate::transaction::Transaction::size)
             .sum();
@@ -145,7 +148,7 @@ impl<'a> Pieces<'a> {
         self.collected_bytes += bytes;
         self.collecting
             .new
-            .insert(id.clone(), part(session, from, session.len(), signature));
+            .insert(id.clone(), part(session, from, to, signature));
     }
 
     fn finish(mut self) -> Vec<Content> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{CoId, ShortHash};
-use crate::limits::MAX_PARKED_MESSAGES;
+use crate::limits::{MAX_PARKED_MESSAGES, MAX_SUBSCRIPTIONS};
 use crate::log::KnownState;
 use crate::message::{Content, Message};
 use crate::values::Values;
@@ -57,21 +57,8 @@ enum Stage {
 impl Sync {
     /// Looks for a value that isn't in memory, and has `job` wait for it.
     pub(super) fn find(&mut self, values: &mut Values, id: &CoId, job: Option<Job>) {
-        if let Some(peer) = job.as_ref().and_then(|job| self.peers.get_mut(&job.peer())) {
-            if peer.parked >= MAX_PARKED_MESSAGES {
-                let peer = job
-                    .as_ref()
-                    .map(Job::peer)
-                    .expect("the peer was found by its job");
-                let reason = "too many messages of this peer wait for other values".to_owned();
-                self.out.push_back(Output::Refused {
-                    peer,
-                    id: id.clone(),
-                    reason,
-                });
-                return;
-            }
-            peer.parked += 1;
+        if job.as_ref().is_some_and(|job| !self.park(job)) {
+            return;
         }
         let sender = job.as_ref().and_then(|job| self.client_to_ask(id, job));
         // Two peers that ask each other for the same value would wait for ever.
@@ -268,11 +255,7 @@ impl Sync {
 
     /// Has a job wait until somebody sends the value, without looking for it again.
     pub(super) fn wait_for(&mut self, id: &CoId, job: Job) {
-        if let Some(peer) = self.peers.get_mut(&job.peer()) {
-            if peer.parked >= MAX_PARKED_MESSAGES {
-                return;
-            }
-            peer.parked += 1;
+        if self.park(&job) {
             let waiting = || Lookup {
                 stage: Stage::Peers(BTreeSet::new()),
                 jobs: Vec::new(),
@@ -282,6 +265,58 @@ impl Sync {
                 .or_insert_with(waiting)
                 .jobs
                 .push(job);
+        }
+    }
+
+    /// Makes room for a job that has to wait. Where there is none, only the value is noted, and
+    /// [taken up](Sync::resume) later.
+    fn park(&mut self, job: &Job) -> bool {
+        let id = match job {
+            Job::Receive { content, .. } => &content.id,
+            Job::Serve { id, .. } | Job::Compare { id, .. } => id,
+        };
+        let Some(peer) = self.peers.get_mut(&job.peer()) else {
+            return false;
+        };
+        if peer.parked < MAX_PARKED_MESSAGES {
+            peer.parked += 1;
+            return true;
+        }
+        if peer.postponed.len() >= MAX_SUBSCRIPTIONS {
+            let (peer, id) = (job.peer(), id.clone());
+            let reason = "too many messages of this peer wait for other values".to_owned();
+            self.out.push_back(Output::Refused { peer, id, reason });
+            return false;
+        }
+        match job {
+            Job::Serve { .. } => peer.postponed.serve.insert(id.clone()),
+            Job::Receive { .. } | Job::Compare { .. } => peer.postponed.receive.insert(id.clone()),
+        };
+        self.postponing.insert(job.peer());
+        false
+    }
+
+    /// Takes up what was dropped for want of room, where there is room again.
+    pub(super) fn resume(&mut self, values: &mut Values) {
+        for id in std::mem::take(&mut self.postponing) {
+            let Some(peer) = self.peers.get_mut(&id) else {
+                continue;
+            };
+            let mut serve = Vec::new();
+            if peer.parked < MAX_PARKED_MESSAGES / 2 {
+                let room = MAX_PARKED_MESSAGES / 2;
+                serve.extend(std::iter::from_fn(|| peer.postponed.serve.pop_first()).take(room));
+                let receive = std::iter::from_fn(|| peer.postponed.receive.pop_first());
+                // A correction: the peer sends again what we lack.
+                self.acknowledge
+                    .extend(receive.take(room - serve.len()).map(|value| ((id, value), true)));
+            }
+            if peer.postponed.len() > 0 {
+                self.postponing.insert(id);
+            }
+            for value in serve {
+                self.serve(values, id, &value, BTreeSet::new());
+            }
         }
     }
 

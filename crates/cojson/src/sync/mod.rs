@@ -27,6 +27,7 @@ pub(crate) use content::whole;
 use lookup::{Job, Lookup};
 use peer::{Peer, PeerValue};
 pub use peer::{PeerId, PeerRole};
+use serve::Dependencies;
 pub(crate) use serve::collect_dependencies;
 
 /// What the outside has to do, in this order.
@@ -45,6 +46,8 @@ pub enum Output {
     Load(CoId),
     /// The value has new content.
     Changed(CoId),
+    /// A server has told what it has of the value.
+    Confirmed(CoId),
     /// Nobody has the value that was asked for locally. It may turn up later.
     Unavailable(CoId),
     /// Something a peer sent was refused; for the log.
@@ -70,12 +73,12 @@ pub struct Sync {
     wanted: HashSet<CoId>,
     /// Values a server sends in pieces, with the counts to expect.
     incomplete: HashMap<CoId, BTreeMap<SessionId, u64>>,
+    /// Peers that have sent more than there was room for.
+    postponing: BTreeSet<PeerId>,
     /// Values that changed since the last flush.
     dirty: IndexSet<CoId>,
     /// Acknowledgements that wait for the flush; `true`: a correction.
     acknowledge: BTreeMap<(PeerId, CoId), bool>,
-    /// How often a server has connected, left, or told what it has.
-    confirmations: u64,
     /// The time of the latest input.
     now: Timestamp,
     out: VecDeque<Output>,
@@ -93,7 +96,6 @@ impl Sync {
     /// A peer is there. A server is told what we have, so that both sides catch up.
     pub fn connected(&mut self, values: &Values, id: PeerId, role: PeerRole) {
         self.peers.insert(id, Peer::new(role));
-        self.confirmations += 1;
         if role == PeerRole::Server {
             let mut seen = BTreeSet::new();
             let mut order = Vec::new();
@@ -113,7 +115,6 @@ impl Sync {
     /// A peer is gone, and with it everything it waited for.
     pub fn disconnected(&mut self, id: PeerId) {
         self.peers.remove(&id);
-        self.confirmations += 1;
         self.acknowledge.retain(|(peer, _), _| *peer != id);
         self.drop_jobs_of(id);
     }
@@ -151,6 +152,7 @@ impl Sync {
             }
             None => self.not_in_storage(values, id),
         }
+        self.resume(values);
     }
 
     /// The value came by other means than a peer.
@@ -187,8 +189,9 @@ impl Sync {
         }
         let peers: Vec<(PeerId, PeerRole)> = self.peers.iter().map(|(id, peer)| (*id, peer.role)).collect();
         for log in dirty.iter().filter_map(|id| values.get(id)) {
+            let mut dependencies = Dependencies::of(log.id());
             for (peer, role) in &peers {
-                self.push(values, *peer, *role, log);
+                self.push(values, *peer, *role, log, &mut dependencies);
             }
         }
     }
@@ -296,6 +299,7 @@ impl Sync {
             Message::Reconcile { batch, values: asked } => self.on_reconcile(values, peer, batch, asked),
             Message::Done(_) | Message::ReconcileAck { .. } => {}
         }
+        self.resume(values);
     }
 
     /// A message about `id` could not be understood: it is answered, and nothing more is taken from this peer about it.

@@ -31,6 +31,23 @@ pub(super) struct Peer {
     pub reconciling: Vec<(String, BTreeSet<CoId>)>,
     /// Messages of this peer that wait for something.
     pub parked: usize,
+    /// What came when too many waited already.
+    pub postponed: Postponed,
+}
+
+/// Values of which a message was dropped for want of room.
+#[derive(Debug, Default)]
+pub(super) struct Postponed {
+    /// It asked for these.
+    pub serve: BTreeSet<CoId>,
+    /// It sent content of these, and is asked to send it again.
+    pub receive: BTreeSet<CoId>,
+}
+
+impl Postponed {
+    pub fn len(&self) -> usize {
+        self.serve.len() + self.receive.len()
+    }
 }
 
 /// What a peer has of a value.
@@ -46,6 +63,8 @@ pub(super) struct PeerValue {
     pub asked: bool,
     /// It sent something that doesn't verify: nothing more is taken from it about this value.
     pub refused: bool,
+    /// The fingerprint of the dependencies that were sent with the value.
+    pub dependencies: Option<u64>,
 }
 
 impl Peer {
@@ -56,6 +75,7 @@ impl Peer {
             unconfirmed: HashSet::new(),
             reconciling: Vec::new(),
             parked: 0,
+            postponed: Postponed::default(),
         }
     }
 

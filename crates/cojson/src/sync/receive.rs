@@ -143,9 +143,9 @@ impl Sync {
                 .values
                 .get(&id)
                 .is_some_and(|value| value.confirmed.covers(log))
+            && entry.unconfirmed.remove(&id)
         {
-            entry.unconfirmed.remove(&id);
-            self.confirmations += 1;
+            self.out.push_back(Output::Confirmed(id.clone()));
         }
         self.acknowledge_settled(peer, Some(&id));
     }

@@ -1,6 +1,7 @@
 //! Telling peers what they lack, dependencies before what needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::Value;
 
@@ -81,13 +82,20 @@ impl Sync {
                 return;
             }
         }
-        if !self.send_missing(values, peer, role, id) {
+        if !self.send_missing(values, peer, role, &mut Dependencies::of(id)) {
             self.send_known(values, peer, id, false);
         }
     }
 
     /// Sends what a subscribed peer lacks of a changed value.
-    pub(super) fn push(&mut self, values: &Values, peer: PeerId, role: PeerRole, log: &CoValueLog) {
+    pub(super) fn push(
+        &mut self,
+        values: &Values,
+        peer: PeerId,
+        role: PeerRole,
+        log: &CoValueLog,
+        dependencies: &mut Dependencies<'_>,
+    ) {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -96,17 +104,32 @@ impl Sync {
             None => role == PeerRole::Server,
         };
         if interested {
-            self.send_missing(values, peer, role, log.id());
+            self.send_missing(values, peer, role, dependencies);
         }
     }
 
-    /// Sends everything the peer lacks; tells whether there was anything.
-    pub(super) fn send_missing(&mut self, values: &Values, peer: PeerId, role: PeerRole, id: &CoId) -> bool {
+    /// Sends everything the peer lacks of a value, to clients after what the value depends on; tells whether it lacked
+    /// anything of the value itself.
+    pub(super) fn send_missing(
+        &mut self,
+        values: &Values,
+        peer: PeerId,
+        role: PeerRole,
+        dependencies: &mut Dependencies<'_>,
+    ) -> bool {
+        let id = dependencies.id;
         if role == PeerRole::Client {
-            let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
-            collect_dependencies(values, id, &mut seen, &mut order);
-            for dependency in order.iter().filter(|dependency| *dependency != id) {
-                self.send_content(values, peer, role, dependency);
+            let (order, fingerprint) = dependencies.in_order(values);
+            let Some(entry) = self.peers.get_mut(&peer) else {
+                return false;
+            };
+            let value = entry.values.entry(id.clone()).or_default();
+            let sent = std::mem::replace(&mut value.dependencies, fingerprint);
+            // What was sent once is pushed by itself when it changes.
+            if fingerprint.is_none() || sent != fingerprint {
+                for dependency in order {
+                    self.send_content(values, peer, role, dependency);
+                }
             }
         }
         self.send_content(values, peer, role, id)
@@ -143,7 +166,6 @@ impl Sync {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
-        self.confirmations += 1;
         let settled = entry.settle(&state.id);
         let role = entry.role;
         let id = state.id;
@@ -158,11 +180,14 @@ impl Sync {
             value.sent.merge(state.header, &state.sessions);
         }
         let told = value.told;
+        if role == PeerRole::Server {
+            self.out.push_back(Output::Confirmed(id.clone()));
+        }
         if let Some(log) = values.get(&id) {
             if value.confirmed.covers(log) {
                 entry.unconfirmed.remove(&id);
             }
-            if !self.send_missing(values, peer, role, &id) && !told {
+            if !self.send_missing(values, peer, role, &mut Dependencies::of(&id)) && !told {
                 self.send_known(values, peer, &id, false);
             }
         }
@@ -232,6 +257,31 @@ fn hash_of(state: &KnownState) -> ShortHash {
         .map(|(id, count)| (id.as_str(), *count))
         .collect();
     short_hash(&serde_json::to_value(counts).unwrap_or(Value::Null))
+}
+
+/// What a value depends on, found out when it is asked for, once for all peers.
+pub(super) struct Dependencies<'a> {
+    id: &'a CoId,
+    found: Option<(Vec<CoId>, Option<u64>)>,
+}
+
+impl<'a> Dependencies<'a> {
+    pub fn of(id: &'a CoId) -> Self {
+        Self { id, found: None }
+    }
+
+    /// All of them, each after its own, and a fingerprint of the whole if nothing of it is missing.
+    fn in_order(&mut self, values: &Values) -> (&[CoId], Option<u64>) {
+        let (order, fingerprint) = self.found.get_or_insert_with(|| {
+            let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+            collect_dependencies(values, self.id, &mut seen, &mut order);
+            let mut hasher = DefaultHasher::new();
+            order.hash(&mut hasher);
+            let is_whole = order.iter().all(|id| values.contains(id));
+            (order, is_whole.then(|| hasher.finish()))
+        });
+        (order, *fingerprint)
+    }
 }
 
 /// Appends everything `id` depends on to `order`, each after its own dependencies.

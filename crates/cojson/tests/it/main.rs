@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 
 mod convergence;
+mod flow;
 mod interop;
 mod local;
 mod permissions;
