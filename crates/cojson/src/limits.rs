@@ -29,3 +29,12 @@ pub const MAX_PARKED_MESSAGES: usize = 4_096;
 
 /// Most values one peer is remembered to be interested in.
 pub const MAX_SUBSCRIPTIONS: usize = 1_000_000;
+
+/// Most bytes of one peer's messages that may wait for other values.
+pub const MAX_PARKED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most sessions, over all values, of which one peer's counts are remembered.
+pub const MAX_REMEMBERED_SESSIONS: usize = 2_000_000;
+
+/// Most reconciliation batches of one peer that may be unsettled. Honest peers have one at a time.
+pub const MAX_RECONCILE_BATCHES: usize = 8;

@@ -58,6 +58,19 @@ pub struct Content {
     pub expect_content_until: Option<BTreeMap<SessionId, u64>>,
 }
 
+impl Content {
+    /// About how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let sessions = self.new.values();
+        size_of::<Self>() + sessions.map(NewContent::size).sum::<usize>()
+    }
+
+    /// How many transactions it brings.
+    pub fn transaction_count(&self) -> usize {
+        self.new.values().map(|new| new.new_transactions.len()).sum()
+    }
+}
+
 /// Transactions of one session of one value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -68,6 +81,15 @@ pub struct NewContent {
     pub new_transactions: Vec<Transaction>,
     /// The author's signature over all up to the last of these.
     pub last_signature: Signature,
+}
+
+impl NewContent {
+    fn size(&self) -> usize {
+        let texts = self.new_transactions.iter().map(Transaction::text_bytes);
+        size_of::<(SessionId, Self)>()
+            + self.new_transactions.len() * size_of::<Transaction>()
+            + texts.sum::<usize>()
+    }
 }
 
 /// Why a message can't be understood. Concerns this message alone.
@@ -118,9 +140,27 @@ impl Message {
             })
     }
 
+    /// The value it is about, if it is about one.
+    pub fn id(&self) -> Option<&CoId> {
+        match self {
+            Self::Load(state) | Self::Known { state, .. } => Some(&state.id),
+            Self::Content(content) => Some(&content.id),
+            Self::Done(id) => Some(id),
+            Self::Reconcile { .. } | Self::ReconcileAck { .. } => None,
+        }
+    }
+
     /// Encodes the message.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("a message has nothing that JSON can't say")
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Content(content) => content.size(),
+            _ => size_of::<Self>(),
+        }
     }
 
     /// What is sent first when much waits: the smaller, the sooner (protocol, 10).

@@ -181,7 +181,7 @@ impl Node {
         missing
     }
 
-    /// Takes a value out of memory, unless it is in use: unsaved, or waited for. Storage keeps it.
+    /// Takes a value out of memory; storage keeps it. Returns `false` if it is in use: unsaved, or waited for.
     pub fn forget(&mut self, id: &CoId) -> bool {
         if self.sync.is_busy(id) || self.unsigned.keys().any(|(unsigned, _)| unsigned == id) {
             return false;
@@ -189,10 +189,8 @@ impl Node {
         self.sync.forget(id);
         self.views.remove(id);
         self.groups.forget(id);
-        let Some(log) = self.values.remove(id) else {
-            return false;
-        };
-        if let Some(writer) = &self.writer {
+        let log = self.values.remove(id);
+        if let (Some(log), Some(writer)) = (log, &self.writer) {
             let written = log.session_len(&writer.session_in(id));
             if written > 0 {
                 self.tails.insert(id.clone(), written);

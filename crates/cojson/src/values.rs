@@ -84,6 +84,16 @@ impl Values {
         self.logs.contains_key(id)
     }
 
+    /// How many are here.
+    pub fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
     /// All logs, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &CoValueLog> {
         self.logs.values()

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::{CoId, ShortHash};
-use crate::limits::{MAX_PARKED_MESSAGES, MAX_SUBSCRIPTIONS};
+use crate::limits::{MAX_PARKED_BYTES, MAX_PARKED_MESSAGES, MAX_SUBSCRIPTIONS};
 use crate::log::KnownState;
 use crate::message::{Content, Message};
 use crate::values::Values;
@@ -35,6 +35,14 @@ impl Job {
     pub fn peer(&self) -> PeerId {
         match self {
             Self::Serve { peer, .. } | Self::Receive { peer, .. } | Self::Compare { peer, .. } => *peer,
+        }
+    }
+
+    /// What a message that waits keeps in memory.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Receive { content, .. } => content.size(),
+            Self::Serve { .. } | Self::Compare { .. } => 0,
         }
     }
 }
@@ -96,6 +104,12 @@ impl Sync {
                 }
             }
         }
+    }
+
+    /// Whether storage may have a value that isn't in memory, as far as it has told.
+    pub(super) fn may_be_stored(&self, id: &CoId) -> bool {
+        let lookup = self.lookups.get(id);
+        self.has_storage && lookup.is_none_or(|lookup| lookup.stage == Stage::Storage)
     }
 
     /// The client whose content needs `id`, if it is the one that can have it.
@@ -197,13 +211,13 @@ impl Sync {
             self.lookups.remove(id);
         }
         for job in own {
+            self.unpark(&job);
             if let Job::Receive {
                 peer,
                 content,
                 mut without,
             } = job
             {
-                self.unpark(peer);
                 without.insert(id.clone());
                 self.receive(values, peer, content, without);
             }
@@ -234,7 +248,7 @@ impl Sync {
             self.out.push_back(Output::Unavailable(id.clone()));
         }
         for mut job in lookup.jobs {
-            self.unpark(job.peer());
+            self.unpark(&job);
             if let Job::Serve { without, .. } | Job::Receive { without, .. } = &mut job {
                 without.insert(id.clone());
             }
@@ -247,7 +261,7 @@ impl Sync {
         self.wanted.remove(id);
         if let Some(lookup) = self.lookups.remove(id) {
             for job in lookup.jobs {
-                self.unpark(job.peer());
+                self.unpark(&job);
                 self.run(values, job);
             }
         }
@@ -278,8 +292,9 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&job.peer()) else {
             return false;
         };
-        if peer.parked < MAX_PARKED_MESSAGES {
+        if peer.has_room(job.bytes(), MAX_PARKED_MESSAGES, MAX_PARKED_BYTES) {
             peer.parked += 1;
+            peer.parked_bytes += job.bytes();
             return true;
         }
         if peer.postponed.len() >= MAX_SUBSCRIPTIONS {
@@ -303,7 +318,7 @@ impl Sync {
                 continue;
             };
             let mut serve = Vec::new();
-            if peer.parked < MAX_PARKED_MESSAGES / 2 {
+            if peer.has_room(0, MAX_PARKED_MESSAGES / 2, MAX_PARKED_BYTES / 2) {
                 let room = MAX_PARKED_MESSAGES / 2;
                 serve.extend(std::iter::from_fn(|| peer.postponed.serve.pop_first()).take(room));
                 let receive = std::iter::from_fn(|| peer.postponed.receive.pop_first());
@@ -320,9 +335,10 @@ impl Sync {
         }
     }
 
-    fn unpark(&mut self, peer: PeerId) {
-        if let Some(peer) = self.peers.get_mut(&peer) {
+    fn unpark(&mut self, job: &Job) {
+        if let Some(peer) = self.peers.get_mut(&job.peer()) {
             peer.parked = peer.parked.saturating_sub(1);
+            peer.parked_bytes = peer.parked_bytes.saturating_sub(job.bytes());
         }
     }
 

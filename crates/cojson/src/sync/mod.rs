@@ -59,6 +59,13 @@ pub enum Output {
         /// Why.
         reason: String,
     },
+    /// The peer makes us hold more than one may: nothing more is taken from it, and the connection is to be closed.
+    Disconnect {
+        /// Which one.
+        peer: PeerId,
+        /// Of what there is too much.
+        reason: &'static str,
+    },
 }
 
 /// The state of synchronisation with storage and all peers.
@@ -289,9 +296,12 @@ impl Sync {
     /// Handles a message.
     pub fn handle(&mut self, values: &mut Values, now: Timestamp, peer: PeerId, message: Message) {
         self.now = now;
-        if !self.peers.contains_key(&peer) {
+        let Some(entry) = self.peers.get(&peer) else {
             return;
-        }
+        };
+        let id = message.id().cloned();
+        let remembered = |entry: &Peer| id.as_ref().map_or(0, |id| entry.remembered_sessions_of(id));
+        let before = remembered(entry);
         match message {
             Message::Load(state) => self.on_load(values, peer, state),
             Message::Known { state, is_correction } => self.on_known(values, peer, state, is_correction),
@@ -300,6 +310,14 @@ impl Sync {
             Message::Done(_) | Message::ReconcileAck { .. } => {}
         }
         self.resume(values);
+        let Some(entry) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        entry.remembered_sessions = (entry.remembered_sessions + remembered(entry)).saturating_sub(before);
+        if let Some(reason) = entry.excess() {
+            self.disconnected(peer);
+            self.out.push_back(Output::Disconnect { peer, reason });
+        }
     }
 
     /// A message about `id` could not be understood: it is answered, and nothing more is taken from this peer about it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::ids::CoId;
+use crate::limits::{MAX_RECONCILE_BATCHES, MAX_REMEMBERED_SESSIONS, MAX_SUBSCRIPTIONS};
 
 use super::content::Have;
 
@@ -31,6 +32,10 @@ pub(super) struct Peer {
     pub reconciling: Vec<(String, BTreeSet<CoId>)>,
     /// Messages of this peer that wait for something.
     pub parked: usize,
+    /// Their size.
+    pub parked_bytes: usize,
+    /// Sessions it has told counts of, over all values.
+    pub remembered_sessions: usize,
     /// What came when too many waited already.
     pub postponed: Postponed,
 }
@@ -76,7 +81,42 @@ impl Peer {
             reconciling: Vec::new(),
             parked: 0,
             postponed: Postponed::default(),
+            parked_bytes: 0,
+            remembered_sessions: 0,
         }
+    }
+
+    /// Of how many sessions of a value it has told the count.
+    pub fn remembered_sessions_of(&self, id: &CoId) -> usize {
+        self.values
+            .get(id)
+            .map_or(0, |value| value.confirmed.sessions.len())
+    }
+
+    /// Whether a message of this size can wait: less than `messages` do, of `bytes` in all.
+    pub fn has_room(&self, size: usize, messages: usize, bytes: usize) -> bool {
+        self.parked < messages && (self.parked_bytes == 0 || self.parked_bytes + size < bytes)
+    }
+
+    /// What this peer makes us hold more of than one may.
+    pub fn excess(&self) -> Option<&'static str> {
+        let bounds = [
+            (
+                self.values.len() > MAX_SUBSCRIPTIONS,
+                "too many values on one connection",
+            ),
+            (
+                self.remembered_sessions > MAX_REMEMBERED_SESSIONS,
+                "too many sessions on one connection",
+            ),
+            (
+                self.reconciling.len() > MAX_RECONCILE_BATCHES,
+                "too many reconciliations at once",
+            ),
+        ];
+        bounds
+            .into_iter()
+            .find_map(|(is_over, what)| is_over.then_some(what))
     }
 
     /// Notes that the value is settled between us; returns the batches that are settled with it.

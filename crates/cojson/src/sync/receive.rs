@@ -24,6 +24,7 @@ impl Sync {
         without: BTreeSet<CoId>,
     ) {
         let id = content.id.clone();
+        let may_be_stored = self.may_be_stored(&id) && !without.contains(&id);
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
@@ -34,11 +35,14 @@ impl Sync {
         for have in [&mut value.confirmed, &mut value.sent] {
             have.header |= content.header.is_some();
             for (session, new) in &content.new {
-                have.raise(session, new.after + new.new_transactions.len() as u64);
+                have.raise(
+                    session,
+                    new.after.saturating_add(new.new_transactions.len() as u64),
+                );
             }
         }
         if !values.contains(&id) {
-            if self.has_storage && !without.contains(&id) {
+            if may_be_stored {
                 self.find(
                     values,
                     &id,

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::crypto::short_hash;
 use crate::ids::{CoId, ShortHash};
-use crate::limits::MAX_SUBSCRIPTIONS;
 use crate::log::{CoValueLog, KnownState};
 use crate::message::Message;
 use crate::values::Values;
@@ -24,11 +23,6 @@ impl Sync {
             return;
         };
         if entry.values.get(&id).is_some_and(|value| value.refused) {
-            return;
-        }
-        if entry.values.len() >= MAX_SUBSCRIPTIONS && !entry.values.contains_key(&id) {
-            let reason = "the peer asks for more values than a connection may".to_owned();
-            self.out.push_back(Output::Refused { peer, id, reason });
             return;
         }
         let have = Have {
@@ -174,6 +168,7 @@ impl Sync {
             value.confirmed = Have::default();
         }
         value.confirmed.merge(state.header, &state.sessions);
+        let lacks_something = !value.confirmed.includes(&value.sent);
         if is_correction || std::mem::take(&mut value.asked) {
             value.sent = value.confirmed.clone();
         } else {
@@ -190,6 +185,9 @@ impl Sync {
             if !self.send_missing(values, peer, role, &mut Dependencies::of(&id)) && !told {
                 self.send_known(values, peer, &id, false);
             }
+        } else if lacks_something && self.has_storage {
+            // It was sent, and has left our memory since.
+            self.serve(values, peer, &id, BTreeSet::new());
         }
         for batch in settled {
             self.send(peer, Message::ReconcileAck { batch });
