@@ -22,7 +22,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::{Command, Storage, StorageError, StorageEvents, StorageThread};
-use crate::transport::{Incoming, Outgoing, OutgoingReceiver, Reconnecting, connect, outgoing, read_frame};
+use crate::transport::{
+    Incoming, Outgoing, OutgoingReceiver, QueueLimits, Reconnecting, connect, outgoing, read_frame,
+};
 
 /// How long own writes are collected after others have left.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(1);
@@ -70,6 +72,8 @@ struct Shared {
     core: Mutex<Core>,
     storage: Option<StorageThread>,
     next_peer: AtomicU64,
+    /// How often something that a peer sent was refused.
+    refused: AtomicU64,
     /// Why storage was given up.
     storage_failure: watch::Sender<Option<Arc<StorageError>>>,
     connections: Mutex<Vec<Reconnecting>>,
@@ -184,7 +188,10 @@ impl Driver {
                 (Output::Store(content), Some(storage)) => storage.command(Command::Store(content)),
                 (Output::Load(id), Some(storage)) => storage.command(Command::Load(id)),
                 (Output::Send { peer, message }, Some(storage)) => {
-                    storage.command(Command::Send(peer, message))
+                    if let Some((_, outgoing)) = core.peers.get(&peer) {
+                        outgoing.announce(&message);
+                        storage.command(Command::Send(peer, message));
+                    }
                 }
                 (Output::Send { peer, message }, None) => {
                     if let Some((_, outgoing)) = core.peers.get(&peer) {
@@ -198,7 +205,13 @@ impl Driver {
                     core.tell_who_waits(|node, unconfirmed| node.check_one_confirmed(unconfirmed, &id));
                 }
                 (Output::Unavailable(id), _) => core.notify(&id, |signal| signal.not_found += 1),
+                (Output::Disconnect { peer, reason }, _) => {
+                    if let Some((_, outgoing)) = core.peers.get(&peer) {
+                        outgoing.cut_off(reason);
+                    }
+                }
                 (Output::Refused { peer, id, reason }, _) => {
+                    self.0.refused.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(peer = peer.0, %id, reason, "refused what a peer sent");
                 }
             }
@@ -209,9 +222,9 @@ impl Driver {
     }
 
     /// Adds a connection: messages for it come out of the receiver.
-    pub fn add_peer(&self, role: PeerRole, queue_bytes_max: usize) -> (PeerId, OutgoingReceiver) {
+    pub fn add_peer(&self, role: PeerRole, limits: QueueLimits) -> (PeerId, OutgoingReceiver) {
         let peer = PeerId(self.0.next_peer.fetch_add(1, Ordering::Relaxed));
-        let (sender, receiver) = outgoing(queue_bytes_max);
+        let (sender, receiver) = outgoing(limits);
         let mut core = self.0.core.lock();
         core.peers.insert(peer, (role, sender));
         core.node.peer_connected(peer, role);
@@ -224,10 +237,13 @@ impl Driver {
         (peer, receiver)
     }
 
-    /// Forgets a connection.
+    /// Forgets a connection; it ends once everything queued is sent.
     pub fn remove_peer(&self, peer: PeerId) {
         let mut core = self.0.core.lock();
         let removed = core.peers.remove(&peer);
+        if let Some((_, outgoing)) = &removed {
+            outgoing.close();
+        }
         core.node.peer_disconnected(peer);
         core.tell_who_waits(Node::check_confirmed);
         self.drain(&mut core);
@@ -269,21 +285,27 @@ impl Driver {
         }
     }
 
-    fn receive(&self, peer: PeerId, messages: Vec<Incoming>) {
-        if messages.is_empty() {
-            return;
-        }
+    /// Takes messages from a connection, in their order.
+    pub fn receive(&self, peer: PeerId, messages: impl IntoIterator<Item = Incoming>) {
         self.with(|node, cx| {
             for message in messages {
                 match message {
                     Incoming::Message(message) => node.handle_message(cx.now, peer, message),
                     Incoming::Malformed(error) => match &error.id {
                         Some(id) => node.handle_malformed(peer, id, error.to_string()),
-                        None => tracing::warn!(peer = peer.0, %error, "dropped a message"),
+                        None => {
+                            self.0.refused.fetch_add(1, Ordering::Relaxed);
+                            tracing::debug!(peer = peer.0, %error, "dropped a message");
+                        }
                     },
                 }
             }
         });
+    }
+
+    /// Returns how often something that a peer sent was refused.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Keeps this node connected to a sync server at a `ws://` address for as long as the node runs.
@@ -294,8 +316,8 @@ impl Driver {
 
     /// Connects this node, as a client, with another one of this process. For tests.
     pub fn connect_local(&self, server: &Driver) -> LocalConnection {
-        let (to_server, from_client) = self.add_peer(PeerRole::Server, usize::MAX);
-        let (to_client, from_server) = server.add_peer(PeerRole::Client, usize::MAX);
+        let (to_server, from_client) = self.add_peer(PeerRole::Server, QueueLimits::unbounded());
+        let (to_client, from_server) = server.add_peer(PeerRole::Client, QueueLimits::unbounded());
         let pumps = [
             tokio::spawn(pump(from_client, server.downgrade(), to_client)),
             tokio::spawn(pump(from_server, self.downgrade(), to_server)),
@@ -430,9 +452,6 @@ impl Driver {
         let peers: Vec<PeerId> = self.0.core.lock().peers.keys().copied().collect();
         self.wait_for_storage().await;
         for peer in peers {
-            if let Some((_, outgoing)) = self.0.core.lock().peers.get(&peer) {
-                outgoing.close();
-            }
             self.remove_peer(peer);
         }
         if let Some(storage) = &self.0.storage {
@@ -454,6 +473,7 @@ impl Shared {
             }),
             storage,
             next_peer: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             storage_failure: watch::Sender::new(None),
             connections: Mutex::new(Vec::new()),
             connected: watch::Sender::new(0),
@@ -515,10 +535,17 @@ impl WeakDriver {
 
 impl StorageEvents for WeakDriver {
     fn send(&self, peer: PeerId, message: Message) {
-        if let Some(driver) = self.upgrade()
-            && let Some((_, outgoing)) = driver.0.core.lock().peers.get(&peer)
-        {
-            outgoing.send(&message);
+        let Some(driver) = self.upgrade() else { return };
+        // Encoding a message takes its time, and others need the core.
+        let outgoing = driver
+            .0
+            .core
+            .lock()
+            .peers
+            .get(&peer)
+            .map(|(_, outgoing)| outgoing.clone());
+        if let Some(outgoing) = outgoing {
+            outgoing.send_announced(&message);
         }
     }
 

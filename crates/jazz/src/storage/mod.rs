@@ -9,7 +9,7 @@ use cojson::log::CoValueLog;
 use cojson::message::Content;
 
 pub use memory::MemoryStorage;
-pub use sqlite::{Durability, SqliteStorage};
+pub use sqlite::{Compacted, Durability, Problem, SqliteStorage, VerifyReport, backup, verify};
 pub(crate) use writer::{Command, StorageEvents, StorageThread};
 
 /// A place to keep CoValues. Used by one thread.
@@ -36,6 +36,23 @@ pub enum StorageError {
     /// Another process uses the database.
     #[error("another process uses the database {0}")]
     InUse(std::path::PathBuf),
+    /// The file holds no CoValues.
+    #[error("{0} is not a database of a node or a sync server")]
+    NotOurs(std::path::PathBuf),
+    /// There is a file that would be overwritten.
+    #[error("{0} exists already")]
+    Exists(std::path::PathBuf),
+    /// A file can't be used.
+    #[error("failed while {doing}: {path}")]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database was made by a newer version.
     #[error("the database has version {found}, this program knows versions up to {known}")]
     TooNew {

@@ -15,8 +15,10 @@ use super::{Storage, StorageError};
 
 /// Most pieces in one database transaction.
 const BATCH_PIECES_MAX: usize = 10_000;
-/// Most commands that may wait before nothing more is taken from peers.
+/// How much may wait, by [`Command::weight`], before nothing more is taken from peers.
 const WAITING_MAX: isize = 1_000;
+/// As many transactions weigh as much as a command without any.
+const TRANSACTIONS_PER_WEIGHT: usize = 64;
 
 /// What the node asks of its storage, in this order.
 pub(crate) enum Command {
@@ -30,6 +32,18 @@ pub(crate) enum Command {
     Barrier(oneshot::Sender<()>),
     /// Close the storage, then say so. Nothing after this is done.
     Close(oneshot::Sender<()>),
+}
+
+impl Command {
+    /// What it takes to keep it waiting.
+    fn weight(&self) -> isize {
+        let transactions = match self {
+            Self::Store(content) => content.transaction_count(),
+            Self::Send(_, Message::Content(content)) => content.transaction_count(),
+            Self::Send(..) | Self::Load(_) | Self::Barrier(_) | Self::Close(_) => 0,
+        };
+        1 + (transactions / TRANSACTIONS_PER_WEIGHT).cast_signed()
+    }
 }
 
 /// What the thread calls when something is done.
@@ -56,8 +70,8 @@ struct Backlog {
 }
 
 impl Backlog {
-    fn done(&self, count: isize) {
-        self.waiting.fetch_sub(count, Ordering::Relaxed);
+    fn done(&self, weight: isize) {
+        self.waiting.fetch_sub(weight, Ordering::Relaxed);
         self.shrunk.notify_waiters();
     }
 }
@@ -86,10 +100,11 @@ impl StorageThread {
 
     /// Queues a command. After a failure nothing is done any more.
     pub fn command(&self, command: Command) {
-        self.backlog.waiting.fetch_add(1, Ordering::Relaxed);
+        let weight = command.weight();
+        self.backlog.waiting.fetch_add(weight, Ordering::Relaxed);
         if self.commands.send(command).is_err() {
             // The thread ends early only after it reported a failure.
-            self.backlog.done(1);
+            self.backlog.done(weight);
         }
     }
 
@@ -118,9 +133,9 @@ fn run(
         let batch: Vec<Command> = std::iter::once(first)
             .chain(commands.try_iter().take(BATCH_PIECES_MAX))
             .collect();
-        let count = batch.len().cast_signed();
+        let weight = batch.iter().map(Command::weight).sum();
         match run_batch(storage.as_mut(), batch, events) {
-            Ok(None) => backlog.done(count),
+            Ok(None) => backlog.done(weight),
             Ok(Some(closed)) => {
                 drop(storage);
                 let _ = closed.send(());

@@ -15,10 +15,19 @@ pub enum Incoming {
     Malformed(MessageError),
 }
 
+/// Most lines of a frame, so that a frame of nothing but line breaks isn't blown up. Honest peers stay well below.
+const LINES_MAX: usize = 50_000;
+
 /// A frame is dropped whole if any line of it is no JSON.
-#[derive(Debug, thiserror::Error)]
-#[error("a frame holds something that is not JSON")]
-pub struct UnreadableFrame;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableFrame {
+    /// Some line isn't JSON.
+    #[error("a frame holds something that is not JSON")]
+    NotJson,
+    /// More messages than any honest peer puts into one.
+    #[error("a frame holds more than {LINES_MAX} messages")]
+    TooManyMessages,
+}
 
 /// Reads the lines of a frame; pings and empty lines mean nothing but a sign of life.
 pub fn read_frame(text: &str) -> Result<Vec<Incoming>, UnreadableFrame> {
@@ -28,7 +37,14 @@ pub fn read_frame(text: &str) -> Result<Vec<Incoming>, UnreadableFrame> {
         kind: Option<std::borrow::Cow<'a, str>>,
     }
     let mut messages = Vec::new();
-    for line in text.split('\n').filter(|line| !line.trim().is_empty()) {
+    for (index, line) in text
+        .split('\n')
+        .filter(|line| !line.trim().is_empty())
+        .enumerate()
+    {
+        if index == LINES_MAX {
+            return Err(UnreadableFrame::TooManyMessages);
+        }
         match Message::parse(line) {
             Ok(message) => messages.push(Incoming::Message(message)),
             Err(error) => match serde_json::from_str::<Kind<'_>>(line) {
@@ -37,7 +53,7 @@ pub fn read_frame(text: &str) -> Result<Vec<Incoming>, UnreadableFrame> {
                 Err(_) if serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok() => {
                     messages.push(Incoming::Malformed(error));
                 }
-                Err(_) => return Err(UnreadableFrame),
+                Err(_) => return Err(UnreadableFrame::NotJson),
             },
         }
     }

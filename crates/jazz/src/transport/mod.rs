@@ -5,5 +5,5 @@ mod queue;
 mod websocket;
 
 pub use frame::{FRAME_BYTES_MAX, Incoming, UnreadableFrame, ping, read_frame};
-pub use queue::{Outgoing, OutgoingEnd, OutgoingReceiver, outgoing};
+pub use queue::{Outgoing, OutgoingEnd, OutgoingReceiver, QueueLimits, outgoing};
 pub use websocket::{Reconnecting, connect};

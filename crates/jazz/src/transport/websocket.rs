@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::FRAME_BYTES_MAX;
+use super::{FRAME_BYTES_MAX, QueueLimits};
 use crate::driver::Driver;
 
 /// A server sends a sign of life at least every few seconds; this long without one means that it is gone.
@@ -19,8 +19,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY_STEP: Duration = Duration::from_millis(100);
 /// Longest wait between attempts.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// What may wait to be sent: a client's own writes, which must not be lost.
-const QUEUE_BYTES_MAX: usize = usize::MAX;
 
 /// A connection that is kept up until this is dropped.
 pub struct Reconnecting(tokio::task::JoinHandle<()>);
@@ -63,7 +61,7 @@ async fn run(driver: Driver, url: &str) -> Result<(), tungstenite::Error> {
         .await
         .map_err(|_| timed_out())??;
     let (mut sink, mut stream) = socket.split();
-    let (peer, mut outgoing) = driver.add_peer(PeerRole::Server, QUEUE_BYTES_MAX);
+    let (peer, mut outgoing) = driver.add_peer(PeerRole::Server, QueueLimits::unbounded());
     let driver = driver.downgrade();
     let writing = async {
         while let Ok(frame) = outgoing.next_frame().await {

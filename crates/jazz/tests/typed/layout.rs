@@ -405,7 +405,9 @@ async fn an_account_of_jazz_tools_is_used() {
     let vector = vector();
     let account = &vector["account"];
     let server = LocalServer::new();
-    let (peer, _outgoing) = server.driver().add_peer(PeerRole::Client, usize::MAX);
+    let (peer, _outgoing) = server
+        .driver()
+        .add_peer(PeerRole::Client, jazz::transport::QueueLimits::unbounded());
     for content in account["content"].as_array().unwrap() {
         server.driver().receive_frame(peer, &content.to_string());
     }

@@ -17,7 +17,9 @@ struct Server {
 
 impl Server {
     fn connect(node: &Node) -> Self {
-        let (peer, outgoing) = node.driver().add_peer(PeerRole::Server, usize::MAX);
+        let (peer, outgoing) = node
+            .driver()
+            .add_peer(PeerRole::Server, jazz::transport::QueueLimits::unbounded());
         let mut core = cojson::Node::new(false);
         core.peer_connected(PeerId(0), PeerRole::Client);
         Self { core, peer, outgoing }

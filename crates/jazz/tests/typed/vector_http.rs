@@ -18,7 +18,9 @@ fn vector() -> Value {
 /// A server that knows the vector's accounts, and a node of one of them.
 async fn node_of(vector: &Value, name: &str) -> (LocalServer, Node) {
     let server = LocalServer::new();
-    let (peer, _answers) = server.driver().add_peer(PeerRole::Client, usize::MAX);
+    let (peer, _answers) = server
+        .driver()
+        .add_peer(PeerRole::Client, jazz::transport::QueueLimits::unbounded());
     for message in vector["accountsContent"].as_array().unwrap() {
         server.driver().receive_frame(peer, &message.to_string());
     }

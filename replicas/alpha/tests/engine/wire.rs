@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use cojson::sync::{PeerId, PeerRole};
+use jazz::transport::QueueLimits;
 use jazz::{LocalServer, Node};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -28,8 +29,8 @@ impl Wire {
     /// Replaces the connection that a node was started with.
     pub fn replace(node: &Node, server: &LocalServer) -> Self {
         let (client, central) = (node.driver().clone(), server.driver().clone());
-        let (client_end, mut to_server) = client.add_peer(PeerRole::Server, usize::MAX);
-        let (server_end, mut to_client) = central.add_peer(PeerRole::Client, usize::MAX);
+        let (client_end, mut to_server) = client.add_peer(PeerRole::Server, QueueLimits::unbounded());
+        let (server_end, mut to_client) = central.add_peer(PeerRole::Client, QueueLimits::unbounded());
         client.remove_peer(PeerId(client_end.0 - 1));
         let state = Arc::new(State::default());
         let gate = state.clone();

@@ -1,18 +1,29 @@
-//! Storage in an SQLite file: write-ahead log, one database transaction per batch, an exclusive lock against a second
-//! process. Transactions are kept as columns, so that writing them needs no JSON.
+//! Storage in an SQLite file: write-ahead log, one database transaction per batch, a lock against a second writer.
+//! Transactions are kept as columns, so that writing them needs no JSON. Others may read the file meanwhile: that is
+//! how it is backed up and verified while a server runs.
+
+mod backup;
+mod compact;
+mod verify;
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cojson::ids::{CoId, SessionId, Signature};
 use cojson::limits::CHECKPOINT_BYTES;
 use cojson::log::{CoValueLog, StoredSession};
 use cojson::message::{Content, NewContent};
 use cojson::transaction::{PrivateTransaction, Timestamp, Transaction, TrustingTransaction};
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
 use super::{Storage, StorageError};
+
+pub use backup::backup;
+pub use compact::Compacted;
+pub use verify::{Problem, VerifyReport, verify};
 
 /// Version of the tables below.
 const SCHEMA_VERSION: i64 = 1;
@@ -45,19 +56,28 @@ pub enum Durability {
     ProcessCrash,
 }
 
+/// How long the file may be locked by somebody who reads it, as a backup does at its beginning and end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The write-ahead log grows while somebody reads an old state of the file; this much of it is kept afterwards.
+const LOG_BYTES_KEPT: i64 = 64 * 1024 * 1024;
+
 /// An open database.
 pub struct SqliteStorage {
     connection: Connection,
     path: PathBuf,
+    /// Held for as long as the storage is open. SQLite's own locks can't be: they would keep readers out as well.
+    _lock: File,
 }
 
 impl SqliteStorage {
     /// Opens the file or makes it.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, StorageError> {
+        let lock = lock(path)?;
         let connection = Connection::open(path).map_err(failed("opening the file"))?;
         let mut storage = Self {
             connection,
             path: path.to_owned(),
+            _lock: lock,
         };
         storage
             .prepare(durability)
@@ -67,50 +87,41 @@ impl SqliteStorage {
 
     fn prepare(&mut self, durability: Durability) -> Result<(), StorageError> {
         let doing = "preparing the file";
-        // Nobody else may use the file, so waiting for them is in vain.
-        self.connection
-            .busy_timeout(std::time::Duration::ZERO)
-            .map_err(failed(doing))?;
-        // With the exclusive mode the lock taken by the first write is kept until the process ends.
-        self.connection
-            .pragma_update(None, "locking_mode", "EXCLUSIVE")
-            .map_err(failed(doing))?;
-        self.connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(failed(doing))?;
+        let connection = &mut self.connection;
         let synchronous = match durability {
             Durability::PowerLoss => "FULL",
             Durability::ProcessCrash => "NORMAL",
         };
-        self.connection
-            .pragma_update(None, "synchronous", synchronous)
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed(doing))?;
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT))
+            .and_then(|()| connection.pragma_update(None, "synchronous", synchronous))
             .map_err(failed(doing))?;
-        self.connection.set_prepared_statement_cache_capacity(32);
-        let transaction = self
-            .connection
+        connection.set_prepared_statement_cache_capacity(32);
+        let transaction = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(failed(doing))?;
-        let version: i64 = transaction
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(failed(doing))?;
-        match version {
-            0 => {
-                transaction
-                    .execute_batch(SCHEMA)
-                    .map_err(failed("making the tables"))?;
-                transaction
-                    .pragma_update(None, "user_version", SCHEMA_VERSION)
-                    .map_err(failed(doing))?;
-            }
-            SCHEMA_VERSION => {}
-            found => {
-                return Err(StorageError::TooNew {
-                    found,
-                    known: SCHEMA_VERSION,
-                });
-            }
+        if version(&transaction)? == 0 {
+            transaction
+                .execute_batch(SCHEMA)
+                .map_err(failed("making the tables"))?;
+            transaction
+                .pragma_update(None, "user_version", SCHEMA_VERSION)
+                .map_err(failed(doing))?;
         }
         transaction.commit().map_err(failed(doing))
+    }
+
+    /// Returns how many bytes the database takes, without what is still in its write-ahead log.
+    pub fn size(&self) -> Result<u64, StorageError> {
+        let pragma = |text| {
+            let mut query = self.connection.prepare_cached(text)?;
+            query.query_row([], |row| row.get::<_, i64>(0))
+        };
+        pragma("PRAGMA page_count")
+            .and_then(|pages| Ok(pages.cast_unsigned() * pragma("PRAGMA page_size")?.cast_unsigned()))
+            .map_err(failed("looking at its size"))
     }
 
     fn explain(&self, error: StorageError) -> StorageError {
@@ -123,6 +134,56 @@ impl SqliteStorage {
             _ => error,
         }
     }
+}
+
+/// Locks the database against other writers by a file beside it. The end of the process, however it ends, unlocks it.
+fn lock(path: &Path) -> Result<File, StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let unlockable = |source| StorageError::File {
+        doing: "locking the database",
+        path: PathBuf::from(&name),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(unlockable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(unlockable(source)),
+    }
+}
+
+/// Opens an existing database beside whoever else uses it.
+fn open_beside(path: &Path) -> Result<Connection, StorageError> {
+    // Not read-only: where nobody else has the file open, SQLite makes and removes its write-ahead log.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed("opening the file"))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .map_err(failed("opening the file"))?;
+    match version(&connection)? {
+        0 => Err(StorageError::NotOurs(path.to_owned())),
+        _ => Ok(connection),
+    }
+}
+
+/// Returns the version of the tables, 0 if there are none; fails if a newer program made them.
+fn version(connection: &Connection) -> Result<i64, StorageError> {
+    let found = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(failed("looking at its version"))?;
+    if found > SCHEMA_VERSION {
+        return Err(StorageError::TooNew {
+            found,
+            known: SCHEMA_VERSION,
+        });
+    }
+    Ok(found)
 }
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
