@@ -10,5 +10,6 @@ mod healing;
 mod images;
 mod processes;
 mod shown;
+mod sync_server;
 mod transcript;
 mod updates;
