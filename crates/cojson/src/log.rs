@@ -186,6 +186,7 @@ pub struct CoValueLog {
     /// The transaction with the latest time.
     latest: Option<TxRef>,
     has_delete_session: bool,
+    is_deleted: bool,
 }
 
 /// Transactions whose signature was checked against a log, ready to be added to it.
@@ -218,6 +219,7 @@ impl CoValueLog {
             dependencies,
             latest: None,
             has_delete_session: false,
+            is_deleted: false,
         }
     }
 
@@ -267,9 +269,30 @@ impl CoValueLog {
         self.sessions.get(session).map_or(0, SessionLog::len)
     }
 
+    /// The sessions that others are told of: of a deleted value, only those that deleted it.
+    pub(crate) fn live_sessions(&self) -> impl Iterator<Item = (&SessionId, &SessionLog)> {
+        let is_live = |(id, _): &(&SessionId, &SessionLog)| !self.is_deleted || id.is_delete();
+        self.sessions.iter().filter(is_live)
+    }
+
+    /// Whether the value is known to have been deleted, so that nothing else in it counts any more.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted
+    }
+
+    pub(crate) fn mark_deleted(&mut self) {
+        self.is_deleted = true;
+    }
+
+    /// How many transactions of each session there are, signed or not.
+    pub(crate) fn counts(&self) -> BTreeMap<SessionId, u64> {
+        let count = |(id, session): (&SessionId, &SessionLog)| (id.clone(), session.len() as u64);
+        self.sessions.iter().map(count).collect()
+    }
+
     /// How much of the value is here, as others may be told: without what isn't signed.
     pub fn known_state(&self) -> KnownState {
-        let signed = self.sessions.iter().filter(|(_, session)| session.signed > 0);
+        let signed = self.live_sessions().filter(|(_, session)| session.signed > 0);
         let sessions = signed
             .map(|(id, session)| (id.clone(), session.signed as u64))
             .collect();

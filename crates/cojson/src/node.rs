@@ -289,7 +289,11 @@ impl Node {
         self.sync.flush(&self.values);
         if let Some(output) = self.sync.poll() {
             match &output {
-                Output::Changed(id) => self.notify_dependents(&id.clone()),
+                Output::Changed(id) => {
+                    let id = id.clone();
+                    self.notice_deletion(&id);
+                    self.notify_dependents(&id);
+                }
                 Output::Unavailable(id) if self.unavailable.len() < MAX_UNAVAILABLE => {
                     self.unavailable.insert(id.clone());
                 }
@@ -298,10 +302,22 @@ impl Node {
             return Some(output);
         }
         if let Some(id) = self.written.pop() {
+            self.notice_deletion(&id);
             self.notify_dependents(&id);
             return Some(Output::Changed(id));
         }
         self.outputs.pop_front()
+    }
+
+    /// From now on nothing but its deletion is told of a value that was deleted.
+    fn notice_deletion(&mut self, id: &CoId) {
+        let may_be = |log: &CoValueLog| log.has_delete_session() && !log.is_deleted();
+        if self.values.get(id).is_some_and(may_be)
+            && self.is_deleted(id)
+            && let Some(log) = self.values.get_mut(id)
+        {
+            log.mark_deleted();
+        }
     }
 
     /// Whether own writes wait for [`Node::flush`].

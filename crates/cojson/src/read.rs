@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use crate::content::{
-    ContentError, Feed, FileView, ListView, MapView, Source, StreamView, View, bytes_of_chunk,
+    ContentError, Feed, FileView, ListHistory, ListStep, ListView, MAX_BRANCH_DEPTH, MapHistory, MapStep,
+    MapView, Source, StreamView, View, bytes_of_chunk,
 };
-use crate::group::{GroupView, Role};
+use crate::group::{GroupView, Groups, Role};
 use crate::header::Kind;
 use crate::ids::{AccountId, AgentId, Author, CoId, KeyId, SessionId};
 use crate::node::{Node, Views};
 use crate::transaction::{Timestamp, Transaction};
+use crate::values::{Values, deletion_of};
 
 impl Node {
     /// The content of a map.
@@ -38,8 +40,8 @@ impl Node {
 
     /// The bytes of one chunk of a file, if it is here. They are decrypted each time.
     pub fn file_chunk(&mut self, id: &CoId, index: usize) -> Result<Option<Vec<u8>>, ContentError> {
-        let chunk = self.file(id)?.chunk(index);
-        let Some((session, chunk)) = chunk.map(|(session, chunk)| (session.clone(), chunk)) else {
+        let place = self.file(id)?.chunk(index);
+        let Some((session, chunk)) = place.map(|(session, chunk)| (session.clone(), chunk)) else {
             return Ok(None);
         };
         let log = self
@@ -83,6 +85,24 @@ impl Node {
     /// The content a list or a text had at a time.
     pub fn list_at(&mut self, id: &CoId, at: Timestamp) -> Result<ListView, ContentError> {
         self.prepare(id, is_list, "list")?;
+        Ok(self.view_at(id, at))
+    }
+
+    /// All that was done to a map, oldest first. Built from the whole log each time, as all history.
+    pub fn map_history(&mut self, id: &CoId) -> Result<Vec<MapStep>, ContentError> {
+        self.prepare(id, is_map, "map")?;
+        Ok(self.view_at::<MapHistory>(id, Timestamp::MAX).0)
+    }
+
+    /// All that was done to a list or a text, oldest first.
+    pub fn list_history(&mut self, id: &CoId) -> Result<Vec<ListStep>, ContentError> {
+        self.prepare(id, is_list, "list")?;
+        Ok(self.view_at::<ListHistory>(id, Timestamp::MAX).steps)
+    }
+
+    /// A file as it was at a time, without its bytes.
+    pub fn file_at(&mut self, id: &CoId, at: Timestamp) -> Result<FileView, ContentError> {
+        self.prepare(id, is_file, "file")?;
         Ok(self.view_at(id, at))
     }
 
@@ -138,6 +158,9 @@ impl Node {
         let Some(log) = self.values.get(id) else {
             return false;
         };
+        if log.is_deleted() {
+            return true;
+        }
         let Some(owner) = log.header().owner() else {
             return false;
         };
@@ -180,10 +203,16 @@ impl Node {
         {
             return Err(ContentError::NotLoaded(owner.clone()));
         }
+        refresh_sources(&self.values, &mut self.groups, header.source());
         if log.has_delete_session() && self.is_deleted(id) {
             return Err(ContentError::Deleted(id.clone()));
         }
         Ok(())
+    }
+
+    /// Brings the group that owns a value up to date.
+    pub(crate) fn refresh_for_reading(&mut self, id: &CoId) -> Result<(), ContentError> {
+        self.prepare(id, |_| true, "value")
     }
 
     fn catch_up<V: View>(
@@ -223,6 +252,19 @@ impl Node {
     }
 }
 
+/// Brings the groups of what a branch grew out of up to date.
+fn refresh_sources(values: &Values, groups: &mut Groups, mut source: Option<CoId>) {
+    for _ in 0..MAX_BRANCH_DEPTH {
+        let Some(log) = source.and_then(|id| values.get(&id)) else {
+            return;
+        };
+        if let Some(owner) = log.header().owner() {
+            groups.refresh(values, owner);
+        }
+        source = log.header().source();
+    }
+}
+
 fn is_map(kind: Kind) -> bool {
     kind == Kind::Map
 }
@@ -237,13 +279,4 @@ fn is_stream(kind: Kind) -> bool {
 
 fn is_file(kind: Kind) -> bool {
     kind == Kind::Binary
-}
-
-/// The value that a transaction says is deleted.
-fn deletion_of(transaction: &Transaction) -> Option<String> {
-    let Transaction::Trusting(tx) = transaction else {
-        return None;
-    };
-    let meta: serde_json::Value = serde_json::from_str(tx.meta.as_deref()?).ok()?;
-    Some(meta.get("deleted")?.as_str()?.to_owned())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::group::{Groups, Role};
 use crate::header::{Header, Kind};
 use crate::ids::{Author, CoId, SessionId, Signature, SignerId};
 use crate::limits::DEFAULT_MAX_FUTURE_MILLIS;
@@ -36,6 +37,9 @@ pub enum ReceiveError {
         /// Where they belong.
         session: SessionId,
     },
+    /// A deletion by somebody who may not delete the value, or that isn't alone in its session.
+    #[error("{0} may not be deleted so")]
+    InvalidDeletion(CoId),
     /// The log refuses them.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -164,6 +168,19 @@ impl Values {
         self.get(id).into_iter().flat_map(|log| log.dependencies())
     }
 
+    /// Whether these transactions are a deletion that counts: one alone, of this value, by an admin of its group.
+    fn may_delete(&self, log: &CoValueLog, session: &SessionId, transactions: &[Transaction]) -> bool {
+        let ([transaction], Some(owner)) = (transactions, log.header().owner()) else {
+            return false;
+        };
+        let mut groups = Groups::default();
+        groups.refresh(self, owner);
+        let role = groups.role_at(owner, session.author().as_str(), transaction.made_at());
+        deletion_of(transaction).is_some_and(|of| of == log.id().as_str())
+            && log.session_len(session) <= 1
+            && role == Some(Role::Admin)
+    }
+
     /// Appends what somebody sent for a session: verified, all or nothing.
     pub fn receive(
         &mut self,
@@ -177,6 +194,20 @@ impl Values {
         let log = self
             .get(id)
             .ok_or_else(|| ReceiveError::UnknownValue(id.clone()))?;
+        if log.is_deleted() && !session.is_delete() {
+            let len = log.session_len(session);
+            return Ok(Appended {
+                new_from: len,
+                new_len: len,
+            });
+        }
+        let is_deletion = |tx: &Transaction| deletion_of(tx).is_some();
+        if session.is_delete()
+            && transactions.iter().any(is_deletion)
+            && !self.may_delete(log, session, &transactions)
+        {
+            return Err(ReceiveError::InvalidDeletion(id.clone()));
+        }
         let signer = self.find_signer(session.author())?;
         let latest = Timestamp(now.0.saturating_add(self.max_future_millis));
         let have = log.session_len(session);
@@ -218,6 +249,15 @@ impl Values {
         }
         Ok(appended)
     }
+}
+
+/// The value that a transaction says is deleted.
+pub(crate) fn deletion_of(transaction: &Transaction) -> Option<String> {
+    let Transaction::Trusting(tx) = transaction else {
+        return None;
+    };
+    let meta: Value = serde_json::from_str(tx.meta.as_deref()?).ok()?;
+    Some(meta.get("deleted")?.as_str()?.to_owned())
 }
 
 /// Meta for the first transaction in clear of an own session: it names the place, and the signature covers it, so that

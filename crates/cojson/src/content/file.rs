@@ -167,7 +167,7 @@ impl View for FileView {
             bytes: 0,
             has_ended: false,
         };
-        let part = self.parts.entry(order.session.clone()).or_insert_with(new);
+        let part = self.parts.entry(order.written_in().clone()).or_insert_with(new);
         for (index, item) in changes.iter().enumerate() {
             if part.has_ended {
                 return;

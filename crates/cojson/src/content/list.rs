@@ -11,7 +11,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::sequence::{At, Sequence};
 use super::{Edit, Needs, Order, View};
-use crate::ids::SessionId;
+use crate::ids::{CoId, SessionId};
 
 /// Names an insertion for ever.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,26 +22,44 @@ pub struct OpId {
     pub tx_index: u32,
     /// The change in the transaction.
     pub change_index: u32,
+    /// The branch that the transaction was written in, if it was.
+    pub branch: Option<CoId>,
 }
 
 impl OpId {
     /// As changes name it.
     pub fn to_json(&self) -> Value {
-        json!({"sessionID": self.session, "txIndex": self.tx_index, "changeIdx": self.change_index})
+        let (session, tx, change) = (&self.session, self.tx_index, self.change_index);
+        match &self.branch {
+            None => json!({"sessionID": session, "txIndex": tx, "changeIdx": change}),
+            Some(branch) => {
+                json!({"sessionID": session, "txIndex": tx, "branch": branch, "changeIdx": change})
+            }
+        }
     }
 
-    fn from_json(json: &Value) -> Option<Self> {
-        // Operations that came from a branch have a fourth member and are other operations.
-        if json.get("branch").is_some() {
-            return None;
+    pub(super) fn new(order: &Order, change_index: u32) -> Self {
+        Self {
+            session: order.session.clone(),
+            tx_index: order.index,
+            change_index,
+            branch: order.branch.clone(),
         }
+    }
+
+    pub(super) fn from_json(json: &Value) -> Option<Self> {
         let number = |key: &str| {
             json.get(key)?
                 .as_u64()
                 .and_then(|number| u32::try_from(number).ok())
         };
         let session = json.get("sessionID")?.as_str()?.parse().ok()?;
+        let branch = match json.get("branch") {
+            Some(branch) => Some(branch.as_str()?.parse().ok()?),
+            None => None,
+        };
         Some(Self {
+            branch,
             session,
             tx_index: number("txIndex")?,
             change_index: number("changeIdx")?,
@@ -276,11 +294,7 @@ impl View for ListView {
                 _ => None,
             };
             let Some(anchor) = anchor else { continue };
-            let op = OpId {
-                session: order.session.clone(),
-                tx_index: order.index,
-                change_index: index as u32,
-            };
+            let op = OpId::new(order, index as u32);
             let value = change.swap_remove("value").unwrap_or_default();
             self.insert(op, &anchor, value, order.edit(), counts);
         }

@@ -4,6 +4,7 @@
 //! reference leaves the order of equal times in different sessions open.
 
 mod file;
+mod history;
 mod list;
 mod map;
 mod prepare;
@@ -15,9 +16,11 @@ use crate::transaction::Timestamp;
 
 pub(crate) use file::bytes_of_chunk;
 pub use file::{FileInfo, FileView, chunk_item, end_item};
+pub use history::{ListAction, ListStep, MapStep};
+pub(crate) use history::{ListHistory, MapHistory};
 pub use list::{Anchor, ListItem, ListView, OpId, graphemes};
 pub use map::MapView;
-pub(crate) use prepare::{Feed, Source};
+pub(crate) use prepare::{Counts, Feed, MAX_BRANCH_DEPTH, Source, merge_counts};
 pub use stream::{StreamItem, StreamView};
 
 /// Who wrote something, and when, as they say.
@@ -44,17 +47,29 @@ pub enum ContentError {
 }
 
 /// The place of a transaction in the order of a value's transactions.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Order {
     pub at: Timestamp,
     pub session: SessionId,
     pub index: u32,
+    /// The branch in which it was written first.
+    pub branch: Option<CoId>,
+    /// The session that merged it. That it was somebody else's before is only a claim.
+    pub merged_in: Option<SessionId>,
 }
 
 impl Order {
+    /// The session that is known to have written it.
+    pub fn written_in(&self) -> &SessionId {
+        match &self.merged_in {
+            Some(merger) if merger.author() != self.session.author() => merger,
+            _ => &self.session,
+        }
+    }
+
     pub fn edit(&self) -> Edit {
         Edit {
-            by: self.session.author().clone(),
+            by: self.written_in().author().clone(),
             at: self.at,
         }
     }

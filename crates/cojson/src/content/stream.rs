@@ -76,7 +76,7 @@ impl View for StreamView {
         if !counts || changes.is_empty() {
             return;
         }
-        let items = self.sessions.entry(order.session.clone()).or_default();
+        let items = self.sessions.entry(order.written_in().clone()).or_default();
         let key = |item: &StreamItem| (item.at, item.tx_index);
         let new = (order.at, order.index as usize);
         let position = items.partition_point(|item| key(item) <= new);

@@ -133,6 +133,11 @@ impl GroupView {
         self.entry(key, Timestamp::MAX).map(|entry| entry.value)
     }
 
+    /// The value that a key had at a time.
+    pub fn get_at(&self, key: &str, at: Timestamp) -> Option<&Value> {
+        self.entry(key, at).map(|entry| entry.value)
+    }
+
     /// The value of a key, as text.
     pub fn get_text(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
@@ -161,9 +166,14 @@ impl GroupView {
 
     /// All accounts, agents and invites that are members now, with what they were given. Not `everyone`.
     pub fn members(&self) -> impl Iterator<Item = (Author, Grant)> {
-        let member = |key: &Arc<str>| {
+        self.members_at(Timestamp::MAX)
+    }
+
+    /// All that were members at a time.
+    pub fn members_at(&self, at: Timestamp) -> impl Iterator<Item = (Author, Grant)> {
+        let member = move |key: &Arc<str>| {
             let author: Author = key.parse().ok()?;
-            self.direct_grant(key)
+            self.direct_grant_at(key, at)
                 .filter(|grant| *grant != Grant::Revoked)
                 .map(|grant| (author, grant))
         };

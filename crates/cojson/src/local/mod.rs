@@ -1,6 +1,7 @@
 //! What a node does for the account it acts for: every command applies at once, and fails before anything is written.
 
 mod account;
+mod branch;
 mod invite;
 mod keys;
 mod members;

@@ -79,9 +79,9 @@ impl NewValue {
 }
 
 /// What a transaction in a value is written with.
-struct Permit {
+pub(super) struct Permit {
     writer: Writer,
-    at: Timestamp,
+    pub(super) at: Timestamp,
     key: Option<(KeyId, KeySecret)>,
 }
 
@@ -178,6 +178,9 @@ impl Node {
             .owner()
             .ok_or_else(|| WriteError::NotAllowed(id.clone()))?
             .clone();
+        if self.is_deleted(id) {
+            return Err(ContentError::Deleted(id.clone()).into());
+        }
         if self.my_role(id) != Some(Role::Admin) {
             return Err(WriteError::NotAllowed(owner));
         }
@@ -250,6 +253,24 @@ impl Node {
         }
     }
 
+    /// Finds out whether we may write to a value now, and with which key.
+    pub(super) fn permit_write(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: &CoId,
+        privacy: Privacy,
+    ) -> Result<Permit, WriteError> {
+        let log = self
+            .values
+            .get(id)
+            .ok_or_else(|| ContentError::NotLoaded(id.clone()))?;
+        let latest = log.latest().map(|(at, session)| (at, session.clone()));
+        let owner = log.header().owner().cloned();
+        let owner = owner.ok_or_else(|| WriteError::NotAllowed(id.clone()))?;
+        self.check_tail(id)?;
+        self.permit(cx, &owner, privacy, latest)
+    }
+
     /// Finds out whether we may write to the values of a group now, and with which key.
     fn permit(
         &mut self,
@@ -311,7 +332,7 @@ impl Node {
         })
     }
 
-    fn append_owned(
+    pub(super) fn append_owned(
         &mut self,
         id: &CoId,
         permit: &Permit,

@@ -54,7 +54,7 @@ impl Have {
     /// Whether nothing of `log` is missing.
     pub fn covers(&self, log: &CoValueLog) -> bool {
         self.header
-            && log.sessions().iter().all(|(id, session)| {
+            && log.live_sessions().all(|(id, session)| {
                 session.signed_len() == 0
                     || self
                         .sessions
@@ -67,7 +67,7 @@ impl Have {
 /// Returns what `have` lacks of the signed part of `log`, as messages in the order they must arrive.
 pub(super) fn missing(log: &CoValueLog, have: &Have) -> Vec<Content> {
     let mut pieces = Pieces::new(log);
-    for (id, session) in log.sessions() {
+    for (id, session) in log.live_sessions() {
         let from = have.sessions.get(id).copied().unwrap_or(0);
         let from = usize::try_from(from)
             .unwrap_or(usize::MAX)

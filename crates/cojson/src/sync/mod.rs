@@ -269,12 +269,18 @@ impl Sync {
         let Some(entry) = self.peers.get_mut(&peer) else {
             return;
         };
-        if let Some(value) = entry.values.get_mut(id) {
-            value.told = true;
-        }
-        let state = values
+        let mut state = values
             .get(id)
             .map_or_else(|| KnownState::empty(id.clone()), CoValueLog::known_state);
+        if let Some(value) = entry.values.get_mut(id) {
+            value.told = true;
+            if values.get(id).is_some_and(CoValueLog::is_deleted) {
+                // Otherwise the peer would send for ever what we don't keep.
+                let mut told = value.confirmed.clone();
+                told.merge(true, &state.sessions);
+                state.sessions = told.sessions;
+            }
+        }
         self.send(peer, Message::Known { state, is_correction });
     }
 }

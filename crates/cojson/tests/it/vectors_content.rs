@@ -7,7 +7,7 @@ use cojson::secrets::{AgentSecret, SecretSeed};
 use cojson::transaction::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::{Receiver, account_id, items, text, unhex, vector};
+use crate::support::{Receiver, account_id, assert_transactions, items, text, unhex, vector};
 
 #[test]
 fn maps() {
@@ -16,6 +16,8 @@ fn maps() {
     for name in ["alice", "bob"] {
         let mut receiver = Receiver::acting_for(&vector, name);
         assert_eq!(receiver.deliver(&vector["content"]), [""; 0]);
+        let transactions = items(&vector["expected"], "transactions");
+        assert_transactions(&mut receiver, &id.parse().unwrap(), transactions);
         let mut expected = vector["expected"]["seenByBob"].clone();
         let map = receiver.map(id);
         // The reference doesn't order equal times of different sessions.
@@ -55,6 +57,14 @@ fn lists() {
     assert_eq!(receiver.deliver(&vector["content"]), [""; 0]);
     let id: CoId = text(&vector, "listID").parse().unwrap();
     let expected = &vector["expected"];
+    let transactions = items(expected, "transactions");
+    assert_transactions(&mut receiver, &id, transactions);
+    // Alice's first edits, one by one.
+    for (step, tx) in items(&vector, "trace").iter().zip(transactions) {
+        let then = Timestamp(tx["madeAt"].as_u64().unwrap());
+        let list = receiver.node.list_at(&id, then).unwrap();
+        assert_eq!(list.to_json(), step["list"], "{}", step["what"]);
+    }
     assert_eq!(receiver.list(id.as_str()), expected["list"]);
     let list = receiver.node.list(&id).unwrap();
     assert_eq!(list.len(), items(expected, "list").len());
@@ -119,6 +129,7 @@ fn first_writer_wins() {
             receiver.map(id);
         }
         assert_eq!(receiver.map(id), case["expected"]);
+        assert_transactions(&mut receiver, &id.parse().unwrap(), items(case, "transactions"));
     }
 }
 
@@ -131,24 +142,44 @@ fn deletions() {
         let mut receiver = Receiver::acting_for(&vector, name);
         receiver.deliver(&vector["content"]);
         receiver.deliver(&case["contentBefore"]);
-        receiver.deliver(&case["forgedByWriter"]);
+        let refused = receiver.deliver(&case["forgedByWriter"]);
+        assert!(refused[0].contains("may not be deleted"), "{refused:?}");
         assert_eq!(receiver.map(id.as_str()), case["aliceIgnoresForgedDelete"]["map"]);
         receiver.deliver(&case["contentAfter"]);
         assert!(receiver.node.is_deleted(&id));
         assert_eq!(receiver.node.map(&id), Err(ContentError::Deleted(id.clone())));
+        // Only the deletion is told, and nothing else is taken any more.
+        let known = json!(receiver.node.known_state(&id));
+        assert_eq!(known, case["knownStateAfter"]);
+        receiver.deliver(&case["contentBefore"]);
+        assert_eq!(json!(receiver.node.known_state(&id)), known);
     }
 }
 
 #[test]
-fn branch_ids() {
+fn branches() {
     let vector = vector("delete-and-branch");
-    let branch = &vector["branch"];
-    let header = |index: usize| Header::from_json(branch["content"][index]["header"].clone()).unwrap();
-    let branch_header = (0..2)
-        .map(header)
-        .find(|header| header.id().as_str() == text(branch, "branchID"))
-        .unwrap();
-    assert_eq!(branch_header.source().unwrap().as_str(), text(branch, "sourceID"));
+    let case = &vector["branch"];
+    let (source, branch): (CoId, CoId) = (
+        text(case, "sourceID").parse().unwrap(),
+        text(case, "branchID").parse().unwrap(),
+    );
+    let content = items(case, "content").clone();
+    let reversed: Vec<Value> = content.iter().rev().cloned().collect();
+    for content in [content, reversed] {
+        let mut receiver = Receiver::acting_for(&vector, "bob");
+        receiver.deliver(&vector["content"]);
+        assert_eq!(receiver.deliver(&content.into()), [""; 0]);
+        assert_transactions(&mut receiver, &source, items(case, "sourceTransactions"));
+        assert_transactions(&mut receiver, &branch, items(case, "branchTransactions"));
+        assert_eq!(receiver.map(branch.as_str()), case["branchBeforeMerge"]);
+        assert_eq!(receiver.map(source.as_str()), case["sourceAfterMerge"]);
+        let merge = &items(case, "sourceTransactions")[3];
+        let before = Timestamp(merge["madeAt"].as_u64().unwrap() - 1);
+        let then = receiver.node.map_at(&source, before).unwrap();
+        assert_eq!(then.to_json(), case["sourceBeforeMerge"]);
+        assert_eq!(receiver.node.branch_id(&source, "feature", None).unwrap(), branch);
+    }
 }
 
 #[test]
