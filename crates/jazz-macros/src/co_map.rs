@@ -1,24 +1,31 @@
-//! `#[derive(CoMap)]`: reads the struct and its attributes, then prints the implementation.
+//! `#[derive(CoMap)]`: reads the struct or enum and its attributes, then prints the implementation.
 
 use std::collections::HashMap;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt as _;
+use syn::meta::ParseNestedMeta;
 use syn::spanned::Spanned as _;
-use syn::{Data, DeriveInput, Error, Fields, GenericArgument, LitStr, PathArguments, Result, Type};
+use syn::{
+    Data, DeriveInput, Error, Fields, FieldsNamed, GenericArgument, LitStr, PathArguments, Result, Type,
+};
 
-/// The attributes of the struct.
-struct Container {
-    krate: syn::Path,
-    rename_all: Case,
+use crate::union;
+
+/// The attributes of the struct or enum.
+pub(crate) struct Container {
+    pub krate: syn::Path,
+    pub rename_all: Case,
+    pub tag: Option<LitStr>,
+    migrate: Option<syn::Path>,
 }
 
 /// One field and how it is stored.
-struct Field<'a> {
-    ident: &'a Ident,
+pub(crate) struct Field<'a> {
+    pub ident: &'a Ident,
     ty: &'a Type,
-    wire: LitStr,
+    pub wire: LitStr,
     mode: Mode,
 }
 
@@ -28,10 +35,12 @@ enum Mode {
     /// An optional reference or date: jazz-tools clears those by writing `null`, all others by deleting the key.
     OptionalNull,
     Default,
+    /// What a function returns is the default.
+    DefaultOf(syn::Path),
 }
 
 #[derive(Clone, Copy)]
-enum Case {
+pub(crate) enum Case {
     Camel,
     Snake,
     Pascal,
@@ -39,25 +48,33 @@ enum Case {
     ScreamingSnake,
 }
 
+/// The parts of an implementation that depend on whether it is a struct or an enum.
+pub(crate) struct Body {
+    /// The entries of the table of fields.
+    pub table: Vec<TokenStream>,
+    /// Reads `Self` from `map`.
+    pub read: TokenStream,
+    /// Writes `self` to `map`.
+    pub write: TokenStream,
+}
+
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let container = Container::parse(input)?;
-    let fields = parse_fields(input, &container)?;
+    let Body { table, read, write } = match &input.data {
+        Data::Struct(data) => of_struct(input, &data.fields, &container)?,
+        Data::Enum(data) => union::of_enum(data, &container)?,
+        Data::Union(data) => return Err(Error::new(data.union_token.span, NOT_A_STRUCT)),
+    };
     let krate = &container.krate;
     let ident = &input.ident;
     let name = ident.to_string();
     let (generics, arguments, bounds) = input.generics.split_for_impl();
-
-    let table = fields.iter().map(|field| {
-        let (rust, wire, make) = (field.rust_name(), &field.wire, field.table_entry());
-        quote!(#krate::Field::#make(#rust, #wire))
-    });
-    let reads = fields.iter().map(|field| {
-        let (ident, wire, method) = (field.ident, &field.wire, field.read_method());
-        quote!(#ident: map.#method(#wire)?)
-    });
-    let writes = fields.iter().map(|field| {
-        let (ident, wire, method) = (field.ident, &field.wire, field.write_method());
-        quote!(map.#method(#wire, &self.#ident)?;)
+    let migrate = container.migrate.as_ref().map(|path| {
+        quote! {
+            fn migrate(map: &#krate::Co<Self>) -> ::core::result::Result<(), #krate::WriteError> {
+                #path(map)
+            }
+        }
     });
     Ok(quote! {
         #[automatically_derived]
@@ -66,14 +83,39 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
             const FIELDS: &'static [#krate::Field] = &[#(#table),*];
 
             fn from_map(map: &#krate::MapReader<'_>) -> ::core::result::Result<Self, #krate::SchemaError> {
-                ::core::result::Result::Ok(Self { #(#reads),* })
+                ::core::result::Result::Ok(#read)
             }
 
             fn to_map(&self, map: &mut #krate::MapWriter) -> ::core::result::Result<(), #krate::SchemaError> {
-                #(#writes)*
+                #write
                 ::core::result::Result::Ok(())
             }
+
+            #migrate
         }
+    })
+}
+
+fn of_struct(input: &DeriveInput, fields: &Fields, container: &Container) -> Result<Body> {
+    let Fields::Named(named) = fields else {
+        return Err(Error::new(input.ident.span(), NOT_A_STRUCT));
+    };
+    if let Some(tag) = &container.tag {
+        return Err(Error::new(
+            tag.span(),
+            "`tag` tells the variants of an enum apart",
+        ));
+    }
+    let fields = parse_fields(named, container)?;
+    let reads = fields.iter().map(Field::read);
+    let writes = fields.iter().map(|field| {
+        let ident = field.ident;
+        field.write(&quote!(&self.#ident))
+    });
+    Ok(Body {
+        read: quote!(Self { #(#reads),* }),
+        write: quote!(#(#writes)*),
+        table: fields.iter().map(|field| field.table_entry(container)).collect(),
     })
 }
 
@@ -82,6 +124,8 @@ impl Container {
         let mut container = Self {
             krate: syn::parse_quote!(::jazz),
             rename_all: Case::Camel,
+            tag: None,
+            migrate: None,
         };
         for attribute in input
             .attrs
@@ -94,8 +138,14 @@ impl Container {
                     container.rename_all = Case::parse(&text)?;
                 } else if meta.path.is_ident("crate") {
                     container.krate = meta.value()?.parse::<LitStr>()?.parse()?;
+                } else if meta.path.is_ident("tag") {
+                    container.tag = Some(named(&meta)?);
+                } else if meta.path.is_ident("migrate") {
+                    container.migrate = Some(meta.value()?.parse::<LitStr>()?.parse()?);
                 } else {
-                    return Err(meta.error("unknown attribute of a CoMap: expected `rename_all` or `crate`"));
+                    let expected =
+                        "unknown attribute of a CoMap: expected `rename_all`, `tag`, `migrate` or `crate`";
+                    return Err(meta.error(expected));
                 }
                 Ok(())
             })?;
@@ -104,15 +154,16 @@ impl Container {
     }
 }
 
-fn parse_fields<'a>(input: &'a DeriveInput, container: &Container) -> Result<Vec<Field<'a>>> {
-    let data = match &input.data {
-        Data::Struct(data) => data,
-        Data::Enum(data) => return Err(Error::new(data.enum_token.span, NOT_A_STRUCT)),
-        Data::Union(data) => return Err(Error::new(data.union_token.span, NOT_A_STRUCT)),
-    };
-    let Fields::Named(named) = &data.fields else {
-        return Err(Error::new(input.ident.span(), NOT_A_STRUCT));
-    };
+/// A name, which can't be empty.
+pub(crate) fn named(meta: &ParseNestedMeta<'_>) -> Result<LitStr> {
+    let name: LitStr = meta.value()?.parse()?;
+    if name.value().is_empty() {
+        return Err(Error::new(name.span(), "a field needs a name"));
+    }
+    Ok(name)
+}
+
+pub(crate) fn parse_fields<'a>(named: &'a FieldsNamed, container: &Container) -> Result<Vec<Field<'a>>> {
     let mut fields = Vec::with_capacity(named.named.len());
     let mut seen = HashMap::new();
     for field in &named.named {
@@ -129,7 +180,7 @@ fn parse_fields<'a>(input: &'a DeriveInput, container: &Container) -> Result<Vec
     Ok(fields)
 }
 
-const NOT_A_STRUCT: &str = "only a struct with named fields can be a CoMap";
+const NOT_A_STRUCT: &str = "only a struct with named fields, or an enum with a `tag`, can be a CoMap";
 
 impl<'a> Field<'a> {
     fn parse(field: &'a syn::Field, container: &Container) -> Result<Self> {
@@ -145,13 +196,13 @@ impl<'a> Field<'a> {
         {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("rename") {
-                    let name: LitStr = meta.value()?.parse()?;
-                    if name.value().is_empty() {
-                        return Err(Error::new(name.span(), "a field needs a name"));
-                    }
-                    rename = Some(name);
+                    rename = Some(named(&meta)?);
                 } else if meta.path.is_ident("default") {
-                    default = Some(meta.path.span());
+                    let path = match meta.input.peek(syn::Token![=]) {
+                        true => Some(meta.value()?.parse::<LitStr>()?.parse::<syn::Path>()?),
+                        false => None,
+                    };
+                    default = Some((meta.path.span(), path));
                 } else {
                     return Err(meta.error("unknown attribute of a field: expected `rename` or `default`"));
                 }
@@ -159,7 +210,7 @@ impl<'a> Field<'a> {
             })?;
         }
         let mode = match (option_argument(&field.ty), default) {
-            (Some(_), Some(span)) => {
+            (Some(_), Some((span, _))) => {
                 return Err(Error::new(
                     span,
                     "an `Option` is `None` when absent: `default` has no effect here",
@@ -167,7 +218,8 @@ impl<'a> Field<'a> {
             }
             (Some(inner), None) if is_named(inner, &["Ref", "Timestamp"]) => Mode::OptionalNull,
             (Some(_), None) => Mode::Optional,
-            (None, Some(_)) => Mode::Default,
+            (None, Some((_, None))) => Mode::Default,
+            (None, Some((_, Some(path)))) => Mode::DefaultOf(path),
             (None, None) => Mode::Required,
         };
         let wire = rename.unwrap_or_else(|| {
@@ -186,28 +238,41 @@ impl<'a> Field<'a> {
         self.ident.unraw().to_string()
     }
 
-    fn table_entry(&self) -> Ident {
+    pub fn table_entry(&self, container: &Container) -> TokenStream {
+        let krate = &container.krate;
         let is_required = matches!(self.mode, Mode::Required);
-        Ident::new(
+        let make = Ident::new(
             if is_required { "required" } else { "optional" },
             Span::call_site(),
-        )
+        );
+        let (rust, wire) = (self.rust_name(), &self.wire);
+        quote!(#krate::Field::#make(#rust, #wire))
     }
 
-    fn read_method(&self) -> Ident {
-        self.method(match self.mode {
+    /// The field with its value, as in a struct expression.
+    pub fn read(&self) -> TokenStream {
+        let (ident, wire) = (self.ident, &self.wire);
+        let method = self.method(match self.mode {
             Mode::Required => "required",
             Mode::Optional | Mode::OptionalNull => "optional",
             Mode::Default => "or_default",
-        })
+            Mode::DefaultOf(_) => "or_else",
+        });
+        match &self.mode {
+            Mode::DefaultOf(path) => quote!(#ident: map.#method(#wire, #path)?),
+            _ => quote!(#ident: map.#method(#wire)?),
+        }
     }
 
-    fn write_method(&self) -> Ident {
-        self.method(match self.mode {
-            Mode::Required | Mode::Default => "required",
+    /// Writes what `value` refers to.
+    pub fn write(&self, value: &TokenStream) -> TokenStream {
+        let wire = &self.wire;
+        let method = self.method(match self.mode {
+            Mode::Required | Mode::Default | Mode::DefaultOf(_) => "required",
             Mode::Optional => "optional",
             Mode::OptionalNull => "optional_or_null",
-        })
+        });
+        quote!(map.#method(#wire, #value)?;)
     }
 
     /// A method of reader or writer, placed at the field's type: there a type that can't be stored is complained about.
@@ -257,6 +322,18 @@ impl Case {
         })
     }
 
+    /// The wire name of a Rust variant, whose name is in PascalCase.
+    pub fn apply_to_variant(self, rust: &str) -> String {
+        let mut snake = String::with_capacity(rust.len() + 4);
+        for c in rust.chars() {
+            if c.is_uppercase() && !snake.is_empty() {
+                snake.push('_');
+            }
+            snake.extend(c.to_lowercase());
+        }
+        self.apply(&snake)
+    }
+
     /// The wire name of a Rust field, whose name is in snake_case.
     fn apply(self, rust: &str) -> String {
         match self {
@@ -297,5 +374,7 @@ mod tests {
         assert_eq!(Case::Kebab.apply("created_by"), "created-by");
         assert_eq!(Case::ScreamingSnake.apply("created_by"), "CREATED_BY");
         assert_eq!(Case::Snake.apply("created_by"), "created_by");
+        assert_eq!(Case::Camel.apply_to_variant("BigDog"), "bigDog");
+        assert_eq!(Case::Kebab.apply_to_variant("BigDog"), "big-dog");
     }
 }

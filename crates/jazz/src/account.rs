@@ -1,6 +1,5 @@
 //! Accounts: a public profile and a private root.
 
-use cojson::group::GroupView;
 use cojson::ids::{AccountId, CoId};
 
 use crate::error::{LoadError, SchemaError, WriteError};
@@ -24,12 +23,14 @@ impl CoValue for Account {
     const SHAPE: Shape = Shape::Account;
 
     fn snapshot(raw: Raw<'_>) -> Result<Self, SchemaError> {
-        let id = |view: &GroupView, key| view.get_text(key).and_then(|text| text.parse().ok());
         match raw {
-            Raw::Group(view) => Ok(Self {
-                profile: id(view, "profile"),
-                root: id(view, "root"),
-            }),
+            Raw::Group(view, at) => {
+                let id = |key| view.get_at(key, at)?.as_str()?.parse().ok();
+                Ok(Self {
+                    profile: id("profile"),
+                    root: id("root"),
+                })
+            }
             _ => Err(SchemaError::new("Account", "", "not an account")),
         }
     }

@@ -272,9 +272,10 @@ impl Driver {
         }
     }
 
-    /// Waits until not more than so many bytes wait to be sent to any server. Who writes a lot does this in between, so
-    /// that what it writes doesn't pile up in memory.
+    /// Sends own writes, and waits until not more than so many bytes wait to be sent to any server. Who writes a lot does
+    /// this in between, so that what it writes doesn't pile up in memory.
     pub async fn room_to_send(&self, bytes_max: usize) {
+        self.flush();
         let servers = |core: &Core| {
             let servers = core.peers.values().filter(|(role, _)| *role == PeerRole::Server);
             servers.map(|(_, outgoing)| outgoing.clone()).collect::<Vec<_>>()

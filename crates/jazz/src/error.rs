@@ -6,6 +6,9 @@ use std::fmt;
 use cojson::content::ContentError;
 use cojson::group::Role;
 use cojson::ids::{AccountId, CoId, KeyId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::driver::NotSynced;
 use crate::file::FileError;
@@ -44,10 +47,36 @@ impl SchemaError {
         self.id.as_ref()
     }
 
-    /// Where in the value: the name of a field, the key of a record or the index of a list.
+    /// Where in the value: the name of a field, the key of a record or the index of a list, and the way from there on, as
+    /// in `places.3.name`.
     pub fn path(&self) -> &str {
         &self.path
     }
+}
+
+/// Reads a stored value. An error names the place in it, and what was expected there.
+pub(crate) fn read_json<V: DeserializeOwned>(
+    type_name: &'static str,
+    path: impl Into<String>,
+    value: &Value,
+) -> Result<V, SchemaError> {
+    V::deserialize(value).map_err(|error| {
+        let mut path = path.into();
+        let problem = match serde_path_to_error::deserialize::<_, V>(value) {
+            Ok(_) => error,
+            Err(error) => {
+                for segment in error.path() {
+                    match segment {
+                        Segment::Seq { index } => path.push_str(&format!(".{index}")),
+                        Segment::Map { key } => path.push_str(&format!(".{key}")),
+                        Segment::Enum { .. } | Segment::Unknown => {}
+                    }
+                }
+                error.into_inner()
+            }
+        };
+        SchemaError::new(type_name, path, problem)
+    })
 }
 
 impl fmt::Display for SchemaError {
@@ -88,6 +117,14 @@ pub enum LoadError {
     /// Its content doesn't fit the type.
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    /// Its content is from an older version and could not be brought up to date.
+    #[error("{id} could not be migrated: {reason}")]
+    Migration {
+        /// The value.
+        id: CoId,
+        /// What the migration says.
+        reason: String,
+    },
 }
 
 impl From<ContentError> for LoadError {
@@ -219,6 +256,9 @@ pub enum ConnectError {
     /// The account can't be made.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The account's data could not be brought up to date.
+    #[error("the account could not be migrated")]
+    Migration(#[source] Box<Error>),
 }
 
 /// Any error of this crate, for functions in which several kinds meet.

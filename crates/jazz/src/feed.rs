@@ -8,7 +8,7 @@ use cojson::ids::{AccountId, Author, SessionId};
 use cojson::transaction::Privacy;
 use serde_json::Value;
 
-use crate::error::{LoadError, SchemaError, WriteError};
+use crate::error::{LoadError, SchemaError, WriteError, read_json};
 use crate::list::Item;
 use crate::load::Child;
 use crate::map::to_json;
@@ -48,9 +48,8 @@ const NAME: &str = "CoFeed";
 
 /// Reads an item. `index` is its place in its session.
 fn read<T: Item>(session: &SessionId, index: usize, item: &StreamItem) -> Result<FeedItem<T>, SchemaError> {
-    let value = T::deserialize(&item.value);
     Ok(FeedItem {
-        value: value.map_err(|error| SchemaError::new(NAME, path(session, index), error))?,
+        value: read_json(NAME, path(session, index), &item.value)?,
         session: session.clone(),
         edit: Edit {
             by: session.author().clone(),

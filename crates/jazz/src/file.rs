@@ -166,8 +166,8 @@ impl Co<FileStream> {
             total += chunk.len() as u64;
             self.write(chunk_item(&chunk))?;
             let driver = self.node().driver();
-            driver.room().await;
             driver.room_to_send(UNSENT_BYTES_MAX).await;
+            driver.room().await;
         }
         self.write(end_item())?;
         Ok(total)

@@ -10,6 +10,7 @@ use crate::error::{LoadError, SchemaError, WriteError};
 use crate::load::Child;
 use crate::node::Node;
 use crate::subscribe::Subscription;
+use crate::time::Timestamp;
 use crate::value::{Co, CoValue, Raw, Ref, Shape};
 
 /// Loading what a change of members needs ends after so many rounds, each of which brings something new.
@@ -47,8 +48,8 @@ impl CoValue for Group {
 
     fn snapshot(raw: Raw<'_>) -> Result<Vec<Member>, SchemaError> {
         match raw {
-            Raw::Group(view) => Ok(view
-                .members()
+            Raw::Group(view, at) => Ok(view
+                .members_at(at)
                 .filter_map(|(author, grant)| {
                     Some(Member {
                         account: author.account()?.clone(),
@@ -106,6 +107,11 @@ impl Group {
         self.0.read(Self::snapshot)
     }
 
+    /// The members at a moment, by the times that those who changed them claim.
+    pub fn members_at(&self, moment: Timestamp) -> Result<Vec<Member>, LoadError> {
+        self.0.at(moment)
+    }
+
     /// What everybody may do, logged in or not.
     pub fn everyone(&self) -> Option<Role> {
         self.node()
@@ -115,7 +121,7 @@ impl Group {
     /// The groups whose members are members here too.
     pub fn parents(&self) -> Result<Vec<Ref<Self>>, LoadError> {
         let parents = |raw: Raw<'_>| match raw {
-            Raw::Group(view) => Ok(view.parents().map(|(id, _)| Ref::new(id.clone())).collect()),
+            Raw::Group(view, _) => Ok(view.parents().map(|(id, _)| Ref::new(id.clone())).collect()),
             _ => Err(SchemaError::new("Group", "", "not a group")),
         };
         self.0.read(parents)

@@ -73,6 +73,17 @@
 //! # }
 //! ```
 //!
+//! # More
+//!
+//! | for | see |
+//! |---|---|
+//! | a map that can have different shapes | `#[co(tag = "…")]` of [the macro](macro@CoMap) |
+//! | content and accounts of older versions | `#[co(migrate = "…")]`, [`NodeBuilder::migration`] |
+//! | what a value was, and who made it so | [`Co::at`], `history` and `edit` of each kind |
+//! | working on a copy, to be merged later | [`Co::branch`], [`Co::merge`] |
+//! | printing whatever it is | [`Node::to_json`] |
+//! | values whose id follows from what they are for | [`Node::get_or_create_unique`] and its like |
+//!
 //! # What to know
 //!
 //! - **Writes apply at once** and travel later. [`Node::wait_for_sync`] tells when the server has them.
@@ -91,12 +102,15 @@ pub mod storage;
 pub mod transport;
 
 mod account;
+mod branch;
 mod create;
 mod error;
 mod feed;
 mod file;
 mod group;
+mod history;
 mod image;
+mod json;
 mod list;
 mod load;
 mod map;
@@ -111,7 +125,7 @@ mod vector;
 
 pub use account::Account;
 pub use cojson::Credentials;
-pub use cojson::content::FileInfo;
+pub use cojson::content::{FileInfo, ListAction};
 pub use cojson::group::Role;
 pub use cojson::header::Uniqueness;
 pub use cojson::ids::{AccountId, AgentId, Author, CoId, ParseIdError, SessionId};
@@ -122,6 +136,7 @@ pub use error::{ConnectError, Error, LoadError, SchemaError, WriteError};
 pub use feed::{CoFeed, FeedItem};
 pub use file::{FileError, FileReader, FileStatus, FileStream};
 pub use group::{Group, Member};
+pub use history::{FieldEdit, ItemEdit};
 pub use image::{ImageDefinition, ImageSize};
 pub use jazz_macros::CoMap;
 pub use list::{CoList, Item};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{LoadError, SchemaError, WriteError};
+use crate::error::{LoadError, SchemaError, WriteError, read_json};
 use crate::load::Child;
 use crate::map::to_json;
 use crate::value::{Co, CoValue, Edit, Link, Raw, Shape};
@@ -26,7 +26,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Item for T {}
 const NAME: &str = "CoList";
 
 fn read<T: Item>(index: usize, value: &Value) -> Result<T, SchemaError> {
-    T::deserialize(value).map_err(|error| SchemaError::new(NAME, index.to_string(), error))
+    read_json(NAME, index.to_string(), value)
 }
 
 fn raw_list(raw: Raw<'_>) -> Result<&ListView, SchemaError> {
@@ -68,6 +68,15 @@ impl<T: Item> Co<CoList<T>> {
     /// All items.
     pub fn items(&self) -> Result<Vec<T>, LoadError> {
         self.read(CoList::<T>::snapshot)
+    }
+
+    /// All items, each by itself: one that doesn't fit the type doesn't hide the others.
+    pub fn try_items(&self) -> Result<Vec<Result<T, SchemaError>>, LoadError> {
+        self.read(|raw| {
+            let items = raw_list(raw)?.values().enumerate();
+            let read = |(index, value)| read(index, value).map_err(|error| error.of(self.id()));
+            Ok(items.map(read).collect())
+        })
     }
 
     /// The item at a position.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use cojson::group::Role;
 use cojson::ids::CoId;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -91,7 +92,19 @@ impl Node {
     /// Loads a value: from memory, from storage, or from the server. It stays up to date from then on.
     pub async fn load<T: CoValue>(&self, reference: &Ref<T>) -> Result<Co<T>, LoadError> {
         self.make_available(reference.id()).await?;
-        self.loaded(reference)
+        self.settled(reference)
+    }
+
+    /// A value that is in memory, with its content brought up to date if we may write to it.
+    pub(crate) fn settled<T: CoValue>(&self, reference: &Ref<T>) -> Result<Co<T>, LoadError> {
+        let value = self.loaded(reference)?;
+        if value.my_role().is_some_and(Role::can_write) {
+            T::migrate(&value).map_err(|error| LoadError::Migration {
+                id: value.id().clone(),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(value)
     }
 
     /// A value that is in memory already, because it was loaded or made before.
@@ -170,8 +183,7 @@ impl Node {
                 let Some((path, link)) = waiting.next() else { break };
                 loading.push(async move {
                     let result = self.make_available(&link.id).await;
-                    let result =
-                        result.and_then(|()| self.core(|core, _| check_access(core, &link.id, link.shape)));
+                    let result = result.and_then(|()| (link.settle)(self, &link.id));
                     (path, link, result)
                 });
             }

@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::error::{LoadError, SchemaError, WriteError};
+use crate::error::{LoadError, SchemaError, WriteError, read_json};
 use crate::load::Child;
+use crate::record::CoRecord;
 use crate::value::{Co, CoValue, Edit, Link, Raw, Shape};
 
-/// A struct that is the schema of a map. Made by `#[derive(CoMap)]`, described at [the macro](macro@crate::CoMap).
+/// A struct or enum that is the schema of a map. Made by `#[derive(CoMap)]`, described at [the macro](macro@crate::CoMap).
 pub trait CoMap: Sized + Send + Sync + 'static {
     /// The name of the struct, for errors.
     const NAME: &'static str;
@@ -24,6 +25,13 @@ pub trait CoMap: Sized + Send + Sync + 'static {
 
     /// Writes the struct.
     fn to_map(&self, map: &mut MapWriter) -> Result<(), SchemaError>;
+
+    /// Brings a map that was written by an older version up to date, and does nothing to one that is. Called when a map
+    /// is loaded, if our account may write to it.
+    fn migrate(map: &Co<Self>) -> Result<(), WriteError> {
+        let _ = map;
+        Ok(())
+    }
 }
 
 /// A field of a [`CoMap`].
@@ -110,8 +118,33 @@ impl<'a> MapReader<'a> {
         self.optional(name).map(Option::unwrap_or_default)
     }
 
+    /// Reads a field whose default a function makes.
+    pub fn or_else<V: DeserializeOwned>(
+        &self,
+        name: &'static str,
+        default: impl FnOnce() -> V,
+    ) -> Result<V, SchemaError> {
+        Ok(self.optional(name)?.unwrap_or_else(default))
+    }
+
+    /// Reads the field that tells variants apart, and returns the position of its value among `names`.
+    pub fn variant(&self, name: &'static str, names: &[&str]) -> Result<usize, SchemaError> {
+        let expected = || format!("expected one of {}", names.join(", "));
+        match self.source.field(name) {
+            Some(value) => {
+                let position = names.iter().position(|name| value == *name);
+                let problem = || format!("{value} is no variant: {}", expected());
+                position.ok_or_else(|| SchemaError::new(self.type_name, name, problem()))
+            }
+            None => {
+                let problem = format!("the field is missing: {}", expected());
+                Err(SchemaError::new(self.type_name, name, problem))
+            }
+        }
+    }
+
     fn read<V: DeserializeOwned>(&self, name: &'static str, value: &Value) -> Result<V, SchemaError> {
-        let read = || V::deserialize(value).map_err(|error| SchemaError::new(self.type_name, name, error));
+        let read = || read_json(self.type_name, name, value);
         let Some(links) = &self.links else { return read() };
         let (result, found) = Link::collect(read);
         links
@@ -143,7 +176,18 @@ impl MapWriter {
             fields: Vec::with_capacity(T::FIELDS.len()),
         };
         value.to_map(&mut map)?;
+        // What only other variants have is to go.
+        for field in T::FIELDS {
+            if !map.fields.iter().any(|(name, ..)| *name == field.name) {
+                map.fields.push((field.name, None, Clear::Delete));
+            }
+        }
         Ok(map)
+    }
+
+    /// Writes the field that tells variants apart.
+    pub fn variant(&mut self, name: &'static str, variant: &'static str) {
+        self.fields.push((name, Some(variant.into()), Clear::Delete));
     }
 
     /// Writes a field that has a value.
@@ -244,6 +288,10 @@ impl<T: CoMap> CoValue for T {
 
     const SHAPE: Shape = Shape::Map;
 
+    fn migrate(map: &Co<T>) -> Result<(), WriteError> {
+        <T as CoMap>::migrate(map)
+    }
+
     fn snapshot(raw: Raw<'_>) -> Result<T, SchemaError> {
         T::from_map(&MapReader::new::<T>(raw_map::<T>(raw)?))
     }
@@ -300,6 +348,11 @@ impl<T: CoMap> Co<T> {
         let wanted = MapWriter::of(value)?;
         let differences = self.read(|raw| Ok(wanted.into_differences(raw_map::<T>(raw)?)))?;
         self.write_differences(differences)
+    }
+
+    /// The same map as a record of whatever its fields hold, to read and write what doesn't fit the struct.
+    pub fn as_record(&self) -> Co<CoRecord<Value>> {
+        Co::new(self.node(), self.id().clone(), self.owner().id().clone())
     }
 
     fn write_differences(&self, differences: Vec<(&'static str, Option<Value>)>) -> Result<(), WriteError> {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use cojson::ids::{AccountId, SessionId};
 use cojson::secrets::{AgentSecret, SecretSeed};
 use cojson::{Credentials, Cx, WriteError as CoreError};
+use futures::future::BoxFuture;
 use parking_lot::{ReentrantMutex, ReentrantMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::driver::{Driver, LoadFailure, LocalConnection, NotSynced, OsEntropy};
-use crate::error::{ConnectError, WriteError};
+use crate::error::{ConnectError, Error, WriteError};
 use crate::storage::{Durability, SqliteStorage, Storage};
 
 /// How long a load may take unless the builder says otherwise.
@@ -195,7 +196,11 @@ pub struct NodeBuilder {
     storage: Option<StorageChoice>,
     account: Option<AccountChoice>,
     load_timeout: Option<Duration>,
+    migration: Option<Migration>,
 }
+
+/// Brings the data of an account up to date.
+type Migration = Box<dyn FnOnce(Node) -> BoxFuture<'static, Result<(), Error>> + Send>;
 
 enum StorageChoice {
     File(PathBuf),
@@ -275,6 +280,40 @@ impl NodeBuilder {
         self
     }
 
+    /// Runs this each time the node has logged in or made its account, before [`connect`](Self::connect) returns: to make
+    /// the root of a new account, and to bring that of an old one up to date. It must do nothing where nothing is to do.
+    ///
+    /// ```
+    /// # #[derive(jazz::CoMap)]
+    /// # struct Settings { theme: String }
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), jazz::Error> {
+    /// let node = jazz::Node::builder()
+    ///     .create_account("Ada")
+    ///     .migration(async |node| {
+    ///         if node.account().root_id().is_none() {
+    ///             let group = node.create_group()?;
+    ///             let root = node.create(&group, Settings { theme: "dark".into() })?;
+    ///             node.account().set_root(root.id())?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .connect()
+    ///     .await?;
+    /// let root = node.account().root::<Settings>().await?.expect("made by the migration");
+    /// assert_eq!(root.get()?.theme, "dark");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn migration<F, R>(mut self, migrate: F) -> Self
+    where
+        F: FnOnce(Node) -> R + Send + 'static,
+        R: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        self.migration = Some(Box::new(|node| Box::pin(migrate(node))));
+        self
+    }
+
     /// How long a load may take: 30 seconds unless said here.
     pub fn load_timeout(mut self, timeout: Duration) -> Self {
         self.load_timeout = Some(timeout);
@@ -312,6 +351,10 @@ impl NodeBuilder {
         }));
         if has_storage {
             node.introduce_account();
+        }
+        if let Some(migrate) = self.migration {
+            let migrated = migrate(node.clone()).await;
+            migrated.map_err(|error| ConnectError::Migration(Box::new(error)))?;
         }
         Ok(node)
     }

@@ -7,7 +7,7 @@ use cojson::content::MapView;
 use cojson::transaction::Privacy;
 use serde_json::Value;
 
-use crate::error::{LoadError, SchemaError, WriteError};
+use crate::error::{LoadError, SchemaError, WriteError, read_json};
 use crate::list::Item;
 use crate::load::Child;
 use crate::map::{change, set, to_json};
@@ -21,7 +21,7 @@ pub struct CoRecord<T>(PhantomData<fn() -> T>);
 const NAME: &str = "CoRecord";
 
 fn read<T: Item>(key: &str, value: &Value) -> Result<T, SchemaError> {
-    T::deserialize(value).map_err(|error| SchemaError::new(NAME, key, error))
+    read_json(NAME, key, value)
 }
 
 fn raw_map(raw: Raw<'_>) -> Result<&MapView, SchemaError> {
@@ -89,6 +89,17 @@ impl<T: Item> Co<CoRecord<T>> {
     /// All entries, sorted by key.
     pub fn entries(&self) -> Result<BTreeMap<String, T>, LoadError> {
         self.read(CoRecord::<T>::snapshot)
+    }
+
+    /// All entries, each by itself: one that doesn't fit the type doesn't hide the others.
+    pub fn try_entries(&self) -> Result<BTreeMap<String, Result<T, SchemaError>>, LoadError> {
+        self.read(|raw| {
+            let read = |(key, value): (&str, &Value)| {
+                let item = read(key, value).map_err(|error| error.of(self.id()));
+                (key.to_owned(), item)
+            };
+            Ok(entries(raw_map(raw)?).map(read).collect())
+        })
     }
 
     /// How many entries there are.

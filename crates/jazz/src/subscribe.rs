@@ -111,7 +111,7 @@ pub(crate) fn fingerprint(raw: Raw<'_>) -> u64 {
             (view.len(), view.chunk_count(), view.is_complete(), view.info()).hash(&mut hasher)
         }
         Raw::Bytes(bytes) => bytes.hash(&mut hasher),
-        Raw::Group(view) => view.version().hash(&mut hasher),
+        Raw::Group(view, _) => view.version().hash(&mut hasher),
     }
     hasher.finish()
 }

@@ -36,6 +36,12 @@ impl From<cojson::transaction::Timestamp> for Timestamp {
     }
 }
 
+impl From<Timestamp> for cojson::transaction::Timestamp {
+    fn from(time: Timestamp) -> Self {
+        Self(time.0)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&cojson::transaction::Timestamp(self.0).to_iso())

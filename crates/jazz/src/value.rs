@@ -10,6 +10,7 @@ use cojson::content::{FileView, ListView, MapView, StreamView};
 use cojson::group::{GroupView, Role};
 use cojson::header::{Kind, ValueType};
 use cojson::ids::{AccountId, Author, CoId, ParseIdError};
+use cojson::transaction::Timestamp as CoreTimestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
@@ -38,6 +39,13 @@ pub trait CoValue: Sized + Send + Sync + 'static {
     /// What the content refers to, each with its path.
     #[doc(hidden)]
     fn children(raw: Raw<'_>) -> Result<Vec<Child>, SchemaError>;
+
+    /// Brings older content up to date.
+    #[doc(hidden)]
+    fn migrate(value: &Co<Self>) -> Result<(), WriteError> {
+        let _ = value;
+        Ok(())
+    }
 }
 
 /// How the core sees a type of value.
@@ -117,8 +125,8 @@ pub enum Raw<'a> {
     File(&'a FileView),
     /// All bytes of a file, if it is complete.
     Bytes(Option<&'a [u8]>),
-    /// Of a group or an account.
-    Group(&'a GroupView),
+    /// Of a group or an account, up to a time.
+    Group(&'a GroupView, CoreTimestamp),
 }
 
 /// Calls `read` with the content of a value of type `T`, if our account may see it.
@@ -138,13 +146,36 @@ pub(crate) fn with_raw<T: CoValue, R>(
             bytes = all_bytes(core, id)?;
             Raw::Bytes(bytes.as_deref())
         }
-        Shape::Group | Shape::Account => Raw::Group(core.group(id)?),
+        Shape::Group | Shape::Account => Raw::Group(core.group(id)?, CoreTimestamp::MAX),
     };
     read(raw).map_err(|error| error.of(id).into())
 }
 
+/// As [`with_raw`], with the content of an earlier time.
+pub(crate) fn with_raw_at<T: CoValue, R>(
+    core: &mut cojson::Node,
+    id: &CoId,
+    at: CoreTimestamp,
+    read: impl FnOnce(Raw<'_>) -> Result<R, SchemaError>,
+) -> Result<R, LoadError> {
+    check_readable(core, id, T::SHAPE)?;
+    let read = match T::SHAPE {
+        Shape::Map => read(Raw::Map(&core.map_at(id, at)?)),
+        Shape::List | Shape::Text => read(Raw::List(&core.list_at(id, at)?)),
+        Shape::Feed => read(Raw::Feed(&core.stream_at(id, at)?)),
+        Shape::File => read(Raw::File(&core.file_at(id, at)?)),
+        Shape::Vector => {
+            let was_complete = core.file_at(id, at)?.is_complete();
+            let bytes = all_bytes(core, id)?.filter(|_| was_complete);
+            read(Raw::Bytes(bytes.as_deref()))
+        }
+        Shape::Group | Shape::Account => read(Raw::Group(core.group(id)?, at)),
+    };
+    read.map_err(|error| error.of(id).into())
+}
+
 /// The bytes of a file, if it is complete.
-fn all_bytes(core: &mut cojson::Node, id: &CoId) -> Result<Option<Vec<u8>>, LoadError> {
+pub(crate) fn all_bytes(core: &mut cojson::Node, id: &CoId) -> Result<Option<Vec<u8>>, LoadError> {
     let file = core.file(id)?;
     if !file.is_complete() {
         return Ok(None);
@@ -166,19 +197,26 @@ pub(crate) fn check_access(core: &mut cojson::Node, id: &CoId, shape: Shape) -> 
     }
 }
 
-/// As [`check_access`], for what will look for a deletion itself. Groups and accounts are public.
+/// As [`check_access`], for what will look for a deletion itself.
 fn check_readable(core: &mut cojson::Node, id: &CoId, shape: Shape) -> Result<(), LoadError> {
-    let log = core.log(id).ok_or_else(|| LoadError::Unavailable(id.clone()))?;
-    if log.header().kind() != shape.kind() {
-        return Err(LoadError::WrongKind {
+    if check_known(core, id)? == shape.kind() {
+        Ok(())
+    } else {
+        Err(LoadError::WrongKind {
             id: id.clone(),
             expected: shape.name(),
-        });
+        })
     }
-    if !matches!(shape, Shape::Group | Shape::Account) && core.my_role(id).is_none() {
+}
+
+/// The kind of a value that is here and may be read. Groups and accounts are public.
+pub(crate) fn check_known(core: &mut cojson::Node, id: &CoId) -> Result<Kind, LoadError> {
+    let log = core.log(id).ok_or_else(|| LoadError::Unavailable(id.clone()))?;
+    let kind = log.header().kind();
+    if !matches!(kind, Kind::Group | Kind::Account) && core.my_role(id).is_none() {
         return Err(LoadError::Unauthorised(id.clone()));
     }
-    Ok(())
+    Ok(kind)
 }
 
 /// The id of a value of type `T`; as a field, a link to that value. It is stored as the id's text.
@@ -304,8 +342,9 @@ impl<'de, T: CoValue> Deserialize<'de> for Ref<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub id: CoId,
-    pub shape: Shape,
     pub children: fn(&mut cojson::Node, &CoId) -> Result<Vec<Child>, LoadError>,
+    /// Checks a value that is here, and brings its content up to date.
+    pub settle: fn(&Node, &CoId) -> Result<(), LoadError>,
 }
 
 thread_local! {
@@ -319,8 +358,8 @@ impl Link {
         let children = |core: &mut cojson::Node, id: &CoId| with_raw::<T, _>(core, id, T::children);
         Self {
             id: reference.id.clone(),
-            shape: T::SHAPE,
             children,
+            settle: |node, id| node.settled(&Ref::<T>::new(id.clone())).map(drop),
         }
     }
 

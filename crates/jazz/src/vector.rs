@@ -12,7 +12,7 @@ use crate::node::Node;
 use crate::value::{Co, CoValue, Raw, Shape};
 
 const NAME: &str = "CoVector";
-const MIME_TYPE: &str = "application/vector+octet-stream";
+pub(crate) const MIME_TYPE: &str = "application/vector+octet-stream";
 
 /// A vector of 32-bit numbers. It is written once and doesn't change.
 ///
@@ -32,17 +32,22 @@ impl CoValue for CoVector {
             Raw::Bytes(None) => return problem("not all of it is here"),
             _ => return problem("not a vector"),
         };
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        if rest.is_empty() {
-            Ok(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
-        } else {
-            problem("expected four bytes for each number")
+        match numbers(bytes) {
+            Some(numbers) => Ok(numbers.collect()),
+            None => problem("expected four bytes for each number"),
         }
     }
 
     fn children(_: Raw<'_>) -> Result<Vec<Child>, SchemaError> {
         Ok(Vec::new())
     }
+}
+
+/// The numbers that bytes hold, if these are four for each.
+pub(crate) fn numbers(bytes: &[u8]) -> Option<impl Iterator<Item = f32>> {
+    let (numbers, rest) = bytes.as_chunks::<4>();
+    let numbers = numbers.iter().map(|number| f32::from_le_bytes(*number));
+    rest.is_empty().then_some(numbers)
 }
 
 impl Co<CoVector> {

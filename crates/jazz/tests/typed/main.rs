@@ -3,15 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 
 mod accounts;
+mod branches;
 mod compile_errors;
+mod deletion;
 mod feeds;
 mod files;
+mod history;
+mod json;
 mod layout;
 mod lists;
 mod loading;
 mod maps;
 mod permissions;
 mod requests;
+mod schemas;
 mod subscriptions;
 mod support;
 mod sync;

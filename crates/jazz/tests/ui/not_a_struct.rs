@@ -1,6 +1,26 @@
 #[derive(jazz::CoMap)]
-enum Choice {
+enum NoTag {
     One,
+}
+
+#[derive(jazz::CoMap)]
+#[co(tag = "type")]
+enum NoNames {
+    One(u8),
+}
+
+#[derive(jazz::CoMap)]
+#[co(tag = "type")]
+enum TagIsField {
+    One { r#type: String },
+}
+
+#[derive(jazz::CoMap)]
+#[co(tag = "type")]
+enum Twice {
+    One,
+    #[co(rename = "one")]
+    Other,
 }
 
 #[derive(jazz::CoMap)]
