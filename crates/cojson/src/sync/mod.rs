@@ -75,6 +75,8 @@ pub struct Sync {
     /// What storage has of the values in memory.
     stored: HashMap<CoId, Have>,
     peers: BTreeMap<PeerId, Peer>,
+    /// Those of them that are servers: few, where clients may be thousands.
+    servers: BTreeSet<PeerId>,
     lookups: HashMap<CoId, Lookup>,
     /// Asked for locally and not found yet.
     wanted: HashSet<CoId>,
@@ -104,6 +106,7 @@ impl Sync {
     pub fn connected(&mut self, values: &Values, id: PeerId, role: PeerRole) {
         self.peers.insert(id, Peer::new(role));
         if role == PeerRole::Server {
+            self.servers.insert(id);
             let mut seen = BTreeSet::new();
             let mut order = Vec::new();
             for log in values.iter() {
@@ -122,6 +125,7 @@ impl Sync {
     /// A peer is gone, and with it everything it waited for.
     pub fn disconnected(&mut self, id: PeerId) {
         self.peers.remove(&id);
+        self.servers.remove(&id);
         self.acknowledge.retain(|(peer, _), _| *peer != id);
         self.drop_jobs_of(id);
     }
@@ -194,6 +198,10 @@ impl Sync {
         for ((peer, id), is_correction) in std::mem::take(&mut self.acknowledge) {
             self.send_known(values, peer, &id, is_correction);
         }
+        if dirty.is_empty() {
+            // As nearly always; a server has thousands of peers.
+            return;
+        }
         let peers: Vec<(PeerId, PeerRole)> = self.peers.iter().map(|(id, peer)| (*id, peer.role)).collect();
         for log in dirty.iter().filter_map(|id| values.get(id)) {
             let mut dependencies = Dependencies::of(log.id());
@@ -229,10 +237,7 @@ impl Sync {
     }
 
     fn servers(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| peer.role == PeerRole::Server)
-            .map(|(id, _)| *id)
+        self.servers.iter().copied()
     }
 
     fn send(&mut self, peer: PeerId, message: Message) {
