@@ -179,6 +179,7 @@ async fn compaction_erases_what_an_admin_deleted_and_keeps_that_it_was() {
             set(&client, id, &format!("{number}"), "x".repeat(500_000));
         }
     }
+    client.wait_for_sync(SOON).await.unwrap();
     client.with(|node, cx| node.delete(cx, &deleted)).unwrap();
     client.wait_for_sync(SOON).await.unwrap();
     let in_use = SqliteStorage::open(&file, Durability::PowerLoss).map(drop);
