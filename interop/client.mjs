@@ -1,25 +1,20 @@
 // A jazz-tools client that a test drives: one JSON request per line on stdin, one JSON answer per line on stdout.
 //
 //   node client.mjs ws://127.0.0.1:PORT
-//
-// The schema `Note` here and the struct `Note` in crates/jazz-sync/tests/interop/notes.rs describe the same values.
 import { createInterface } from "node:readline";
 import { Account, Group, co, z } from "jazz-tools";
 import { startWorker } from "jazz-tools/worker";
 import { WasmCrypto } from "cojson/crypto/WasmCrypto";
 import { createWebSocketPeer } from "cojson-transport-ws";
 import { WebSocket } from "ws";
+import * as everything from "./everything.mjs";
+import { COMPLETE, Everything, Leaf, Note } from "./schema.mjs";
 
-const Note = co.map({
-  title: z.string(),
-  count: z.number(),
-  at: z.date(),
-  comment: z.optional(z.string()),
-  tags: co.list(z.string()),
-});
+// Standard output is for answers.
+for (const level of ["log", "info", "debug", "warn"]) console[level] = () => {};
 
 const server = process.argv[2];
-const SYNC = { timeout: 20_000 };
+const SYNC = { timeout: 100_000 };
 let worker;
 
 const show = (note) => ({
@@ -34,6 +29,21 @@ async function load(id) {
   const note = await Note.load(id, { resolve: { tags: true } });
   if (!note.$isLoaded) throw new Error(`not loaded: ${note.$jazz.loadingState}`);
   return note;
+}
+
+const synced = () => worker.worker.$jazz.waitForAllCoValuesSync(SYNC);
+
+// Answers when a value is as wanted; says so if it doesn't become that.
+function until(schema, id, resolve, fits) {
+  return new Promise((done, failed) => {
+    const timer = setTimeout(() => failed(new Error(`${id} did not become what was waited for`)), SYNC.timeout);
+    const stop = schema.subscribe(id, { resolve }, (value) => {
+      if (!fits(value)) return;
+      clearTimeout(timer);
+      queueMicrotask(() => stop());
+      done({});
+    });
+  });
 }
 
 const requests = {
@@ -56,7 +66,7 @@ const requests = {
     group.addMember(account, role);
     const list = co.list(z.string()).create(tags, group);
     const note = Note.create({ title, count: 1, at: new Date(1750000000000), tags: list }, group);
-    await worker.worker.$jazz.waitForAllCoValuesSync(SYNC);
+    await synced();
     return { id: note.$jazz.id, group: group.$jazz.id };
   },
   async read({ id }) {
@@ -67,26 +77,91 @@ const requests = {
     note.$jazz.set("title", title);
     note.$jazz.set("comment", "edited");
     note.tags.$jazz.push(tag);
-    await worker.worker.$jazz.waitForAllCoValuesSync(SYNC);
+    await synced();
     return show(note);
   },
   // Answers when the title is as wanted.
   async waitForTitle({ id, title }) {
-    const note = await load(id);
-    if (note.title === title) return show(note);
-    return new Promise((resolve) => {
-      const stop = note.$jazz.subscribe({ resolve: { tags: true } }, (value) => {
-        if (value.title === title) {
-          stop?.();
-          resolve(show(value));
-        }
-      });
-    });
+    await until(Note, id, { tags: true }, (note) => note.title === title);
+    return show(await load(id));
+  },
+  // Doesn't wait for the server.
+  async pushTag({ id, tag }) {
+    (await load(id)).tags.$jazz.push(tag);
+    return {};
+  },
+  async waitForTags({ id, count }) {
+    await until(Note, id, { tags: true }, (note) => note.tags.length === count);
+    return show(await load(id));
+  },
+  async makeEverything({ member, title, fileLength }) {
+    const group = Group.create({ owner: worker.worker });
+    group.addMember(await Account.load(member), "writer");
+    const made = await everything.make(group, title, fileLength);
+    await synced();
+    return { id: made.$jazz.id, shown: await everything.show(made.$jazz.id) };
+  },
+  async editEverything({ id, title }) {
+    await everything.show(id);
+    everything.edit(await Everything.load(id, { resolve: COMPLETE }), title);
+    await synced();
+    return everything.show(id);
+  },
+  waitForEverything({ id, expected }) {
+    return everything.waitUntil(id, expected, SYNC.timeout);
+  },
+  async createGroup() {
+    const group = Group.create({ owner: worker.worker });
+    await synced();
+    return { group: group.$jazz.id };
+  },
+  async addMember({ group, member, role }) {
+    (await Group.load(group)).addMember(await Account.load(member), role);
+    await synced();
+    return {};
+  },
+  async addEveryone({ group, role }) {
+    (await Group.load(group)).addMember("everyone", role);
+    await synced();
+    return {};
+  },
+  async extend({ group, parent, role }) {
+    (await Group.load(group)).addMember(await Group.load(parent), role);
+    await synced();
+    return {};
+  },
+  async invite({ group, role }) {
+    const secret = (await Group.load(group)).$jazz.createInvite(role);
+    await synced();
+    return { secret };
+  },
+  async acceptInvite({ group, secret }) {
+    await worker.worker.acceptInvite(group, secret, co.group());
+    await synced();
+    return {};
+  },
+  // Answers when the member has the role, or no role.
+  async waitForRole({ group, member, role }) {
+    return until(co.group(), group, {}, (loaded) => (loaded.getRoleOf(member) ?? null) === role);
+  },
+  async writeLeaf({ group, name }) {
+    const leaf = Leaf.create({ name }, await Group.load(group));
+    await synced();
+    return { id: leaf.$jazz.id };
+  },
+  // The name of a leaf, or why there is none.
+  async readLeaf({ id }) {
+    const leaf = await Leaf.load(id);
+    return leaf.$isLoaded ? { name: leaf.name ?? null } : { state: leaf.$jazz.loadingState };
+  },
+  async synced() {
+    await synced();
+    return {};
   },
   async removeMember({ group, member }) {
     const loaded = await Group.load(group);
     loaded.removeMember(await Account.load(member));
-    await worker.worker.$jazz.waitForAllCoValuesSync(SYNC);
+    await synced();
     return {};
   },
 };

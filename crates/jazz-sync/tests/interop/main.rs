@@ -6,5 +6,10 @@
     reason = "whoever runs the tests shall know what was left out"
 )]
 
+mod browser;
+mod everything;
+mod groups;
 mod notes;
+mod offline;
+mod schema;
 mod support;

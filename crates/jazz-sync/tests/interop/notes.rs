@@ -1,28 +1,17 @@
 //! Notes: a map with a list, made by one side and edited by both.
 
-use jazz::{CoList, CoMap, LoadError, Ref, Role, Timestamp};
+use jazz::{LoadError, Ref, Role, Timestamp};
 use serde_json::json;
 
-use crate::support::{JazzTools, SOON, interop_folder, node, server};
-
-/// The same values as the schema `Note` in `interop/client.mjs`.
-#[derive(CoMap, Clone, Debug, PartialEq)]
-struct Note {
-    title: String,
-    count: u32,
-    at: Timestamp,
-    comment: Option<String>,
-    tags: Ref<CoList<String>>,
-}
+use crate::schema::Note;
+use crate::support::{JazzTools, SOON, interop_folder, node, our_server};
 
 #[tokio::test]
 async fn a_node_reads_and_edits_what_jazz_tools_wrote() {
     let Some(interop) = interop_folder() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let url = server(folder.path()).await;
-    let node = node(&url).await;
-    node.wait_for_sync(SOON).await.unwrap();
-    let mut jazz = JazzTools::start(&interop, &url).await;
+    let server = our_server().await;
+    let node = node(&server.url).await;
+    let mut jazz = JazzTools::start(&interop, &server.url).await;
     let made = jazz
         .ask(json!({
             "request": "create", "member": node.account_id(), "role": "writer", "title": "héllo", "tags": ["a", "b"],
@@ -72,10 +61,9 @@ async fn a_node_reads_and_edits_what_jazz_tools_wrote() {
 #[tokio::test]
 async fn jazz_tools_reads_and_edits_what_a_node_wrote() {
     let Some(interop) = interop_folder() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let url = server(folder.path()).await;
-    let node = node(&url).await;
-    let mut jazz = JazzTools::start(&interop, &url).await;
+    let server = our_server().await;
+    let node = node(&server.url).await;
+    let mut jazz = JazzTools::start(&interop, &server.url).await;
 
     let group = node.create_group().unwrap();
     group.add_member(&jazz.account, Role::Writer).await.unwrap();
