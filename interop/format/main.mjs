@@ -2,8 +2,10 @@
 //
 //   node main.mjs generate SEED COUNT   prints random cases, each with its report
 //   node main.mjs report < CASES        prints the reports of cases that were made elsewhere
+//   node main.mjs roles                 prints the table of who may do what
 import { generate } from "./generate.mjs";
 import { report } from "./report.mjs";
+import { roles } from "./roles.mjs";
 import { begin } from "./world.mjs";
 
 const [command, seed, count] = process.argv.slice(2);
@@ -27,6 +29,7 @@ const commands = {
     begin("reports");
     return (await stdin()).map(report);
   },
+  roles,
 };
 
 process.stdout.write(JSON.stringify(await commands[command]()), () => process.exit(0));

@@ -10,7 +10,9 @@ use crate::support::{JazzTools, SOON, interop_folder, node, our_server};
 async fn a_page_and_a_node_edit_one_note() {
     let Some(interop) = interop_folder() else { return };
     let server = our_server().await;
-    let Some(mut page) = JazzTools::browser(&interop, &server.url).await else { return };
+    let Some(mut page) = JazzTools::browser(&interop, &server.url).await else {
+        return;
+    };
     let node = node(&server.url).await;
     let group = node.create_group().unwrap();
     group.add_member(&page.account, Role::Writer).await.unwrap();
@@ -25,16 +27,21 @@ async fn a_page_and_a_node_edit_one_note() {
     node.wait_for_sync(SOON).await.unwrap();
 
     page.ask(json!({ "request": "show", "id": note.id() })).await;
-    page.ask(json!({ "request": "waitFor", "text": "made in Rust" })).await;
-    page.ask(json!({ "request": "type", "text": "typed in the page" })).await;
+    page.ask(json!({ "request": "waitFor", "text": "made in Rust" }))
+        .await;
+    page.ask(json!({ "request": "type", "text": "typed in the page" }))
+        .await;
     let mut notes = note.subscribe();
     let typed = notes.wait_for(|note| note.title == "typed in the page");
-    let typed = tokio::time::timeout(SOON, typed).await.expect("what is typed arrives");
+    let typed = tokio::time::timeout(SOON, typed)
+        .await
+        .expect("what is typed arrives");
     typed.expect("the node runs").unwrap();
     let edit = note.edit("title").unwrap();
     assert_eq!(edit.account(), Some(&page.account));
 
     note.update(|note| note.title = "and back".to_owned()).unwrap();
-    page.ask(json!({ "request": "waitFor", "text": "and back" })).await;
+    page.ask(json!({ "request": "waitFor", "text": "and back" }))
+        .await;
     page.end().await;
 }

@@ -9,6 +9,7 @@
 mod generate;
 mod judge;
 mod report;
+mod roles;
 
 use std::path::Path;
 
