@@ -152,6 +152,26 @@ impl Sync {
             self.out.push_back(Output::Confirmed(id.clone()));
         }
         self.acknowledge_settled(peer, Some(&id));
+        self.ask_back(values, peer, &id);
+    }
+
+    /// A server that has answered our state with content hasn't said what it lacks itself. Asked once more, when it has
+    /// nothing left to send, it does.
+    fn ask_back(&mut self, values: &Values, peer: PeerId, id: &CoId) {
+        let Some(entry) = self
+            .peers
+            .get_mut(&peer)
+            .filter(|peer| peer.role == PeerRole::Server)
+        else {
+            return;
+        };
+        let (Some(value), Some(log)) = (entry.values.get_mut(id), values.get(id)) else {
+            return;
+        };
+        let may_lack = !value.refused && !value.confirmed.covers(log);
+        if !self.incomplete.contains_key(id) && std::mem::take(&mut value.asked) && may_lack {
+            self.introduce(values, peer, id);
+        }
     }
 
     fn note_expected(

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use cojson::group::Role;
 use cojson::header::ValueType;
 use cojson::ids::CoId;
 use cojson::limits::MAX_PARKED_MESSAGES;
@@ -39,6 +40,37 @@ fn contents(node: &mut Node) -> Vec<Content> {
         _ => None,
     };
     outputs.filter_map(content).collect()
+}
+
+#[test]
+fn both_sides_hear_what_they_lack_of_one_value_when_they_meet_again() {
+    let mut net = Net::new(2, 25);
+    let other = net.account(1);
+    net.load(0, other.as_co_id());
+    let group = net.run(0, |node, cx| node.create_group(cx).unwrap());
+    net.run(0, |node, cx| {
+        node.add_member(cx, &group, &other, Role::Writer).unwrap()
+    });
+    let map = create(&mut net, ValueType::CoMap, &group, vec![]);
+    net.load(1, &map);
+
+    net.clients[0].peer_disconnected(SERVER);
+    net.server.peer_disconnected(PeerId(0));
+    for (client, key) in [(0, "offline"), (1, "meanwhile")] {
+        net.run(client, |node, cx| {
+            node.write(cx, &map, &[set(key, 1)], Privacy::Private, None)
+                .unwrap();
+        });
+    }
+    net.settle();
+    net.server.peer_connected(PeerId(0), PeerRole::Client);
+    net.clients[0].peer_connected(SERVER, PeerRole::Server);
+    net.settle();
+
+    for client in &mut net.clients {
+        let map = client.map(&map).unwrap();
+        assert_eq!(map.to_json(), json!({"offline": 1, "meanwhile": 1}));
+    }
 }
 
 #[test]
