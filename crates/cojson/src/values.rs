@@ -194,11 +194,11 @@ impl Values {
         let log = self
             .get(id)
             .ok_or_else(|| ReceiveError::UnknownValue(id.clone()))?;
-        if log.is_deleted() && !session.is_delete() {
-            let len = log.session_len(session);
+        let have = log.session_len(session);
+        if log.is_deleted() && (have > 0 || !session.is_delete()) {
             return Ok(Appended {
-                new_from: len,
-                new_len: len,
+                new_from: have,
+                new_len: have,
             });
         }
         let is_deletion = |tx: &Transaction| deletion_of(tx).is_some();
@@ -210,7 +210,6 @@ impl Values {
         }
         let signer = self.find_signer(session.author())?;
         let latest = Timestamp(now.0.saturating_add(self.max_future_millis));
-        let have = log.session_len(session);
         let new = have.saturating_sub(after as usize).min(transactions.len());
         if let Some(tx) = transactions[new..].iter().find(|tx| tx.made_at() > latest) {
             return Err(ReceiveError::FromTheFuture(tx.made_at()));
