@@ -57,11 +57,11 @@ impl SchemaError {
 /// Reads a stored value. An error names the place in it, and what was expected there.
 pub(crate) fn read_json<V: DeserializeOwned>(
     type_name: &'static str,
-    path: impl Into<String>,
+    path: impl FnOnce() -> String,
     value: &Value,
 ) -> Result<V, SchemaError> {
     V::deserialize(value).map_err(|error| {
-        let mut path = path.into();
+        let mut path = path();
         let problem = match serde_path_to_error::deserialize::<_, V>(value) {
             Ok(_) => error,
             Err(error) => {

@@ -49,7 +49,7 @@ const NAME: &str = "CoFeed";
 /// Reads an item. `index` is its place in its session.
 fn read<T: Item>(session: &SessionId, index: usize, item: &StreamItem) -> Result<FeedItem<T>, SchemaError> {
     Ok(FeedItem {
-        value: read_json(NAME, path(session, index), &item.value)?,
+        value: read_json(NAME, || path(session, index), &item.value)?,
         session: session.clone(),
         edit: Edit {
             by: session.author().clone(),
@@ -69,19 +69,28 @@ fn raw_feed(raw: Raw<'_>) -> Result<&StreamView, SchemaError> {
     }
 }
 
-/// The items of the sessions that are chosen, in one order: by time, then session, then place.
+/// The items of the sessions that are chosen, each with its place in its session, in one order: by time, then session,
+/// then place.
+fn in_order(
+    view: &StreamView,
+    is_chosen: impl Fn(&SessionId) -> bool,
+) -> impl Iterator<Item = (&SessionId, usize, &StreamItem)> {
+    let mut items = Vec::new();
+    for (session, of_session) in view.sessions().filter(|(session, _)| is_chosen(session)) {
+        let of_session = of_session.iter().enumerate();
+        items.extend(of_session.map(|(index, item)| (session, index, item)));
+    }
+    items.sort_by_key(|(session, _, item)| (item.at, *session));
+    items.into_iter()
+}
+
 fn collect<T: Item>(
     view: &StreamView,
     is_chosen: impl Fn(&SessionId) -> bool,
 ) -> Result<Vec<FeedItem<T>>, SchemaError> {
-    let mut items = Vec::new();
-    for (session, of_session) in view.sessions().filter(|(session, _)| is_chosen(session)) {
-        for (index, item) in of_session.iter().enumerate() {
-            items.push(read(session, index, item)?);
-        }
-    }
-    items.sort_by(|a, b| (a.edit.at, &a.session).cmp(&(b.edit.at, &b.session)));
-    Ok(items)
+    in_order(view, is_chosen)
+        .map(|(session, index, item)| read(session, index, item))
+        .collect()
 }
 
 impl<T: Item> CoValue for CoFeed<T> {
@@ -109,6 +118,16 @@ impl<T: Item> Co<CoFeed<T>> {
     /// All items, oldest first.
     pub fn items(&self) -> Result<Vec<FeedItem<T>>, LoadError> {
         self.read(CoFeed::<T>::snapshot)
+    }
+
+    /// All items, each by itself: one that doesn't fit the type doesn't hide the others.
+    pub fn try_items(&self) -> Result<Vec<Result<FeedItem<T>, SchemaError>>, LoadError> {
+        self.read(|raw| {
+            let items = in_order(raw_feed(raw)?, |_| true);
+            let read =
+                |(session, index, item)| read(session, index, item).map_err(|error| error.of(self.id()));
+            Ok(items.map(read).collect())
+        })
     }
 
     /// The items of an account, oldest first, whichever of its sessions appended them.

@@ -26,7 +26,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Item for T {}
 const NAME: &str = "CoList";
 
 fn read<T: Item>(index: usize, value: &Value) -> Result<T, SchemaError> {
-    read_json(NAME, index.to_string(), value)
+    read_json(NAME, || index.to_string(), value)
 }
 
 fn raw_list(raw: Raw<'_>) -> Result<&ListView, SchemaError> {

@@ -144,7 +144,7 @@ impl<'a> MapReader<'a> {
     }
 
     fn read<V: DeserializeOwned>(&self, name: &'static str, value: &Value) -> Result<V, SchemaError> {
-        let read = || read_json(self.type_name, name, value);
+        let read = || read_json(self.type_name, || name.to_owned(), value);
         let Some(links) = &self.links else { return read() };
         let (result, found) = Link::collect(read);
         links

@@ -21,7 +21,7 @@ pub struct CoRecord<T>(PhantomData<fn() -> T>);
 const NAME: &str = "CoRecord";
 
 fn read<T: Item>(key: &str, value: &Value) -> Result<T, SchemaError> {
-    read_json(NAME, key, value)
+    read_json(NAME, || key.to_owned(), value)
 }
 
 fn raw_map(raw: Raw<'_>) -> Result<&MapView, SchemaError> {

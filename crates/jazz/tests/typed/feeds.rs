@@ -79,6 +79,9 @@ async fn linked_values_are_loaded_and_odd_items_are_named() {
         panic!("an item isn't a reference")
     };
     assert!(SchemaError::path(&error).ends_with(".1"), "{error}");
+    let each = loaded.value().try_items().unwrap();
+    assert_eq!(each[0].as_ref().unwrap().value, first.reference());
+    assert_eq!(each[1].as_ref().unwrap_err().id(), Some(feed.id()));
 }
 
 #[tokio::test]

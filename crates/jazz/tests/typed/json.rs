@@ -1,4 +1,5 @@
-//! Values as JSON: the shapes are what `JSON.stringify(value)` of jazz-tools 0.20.19 prints for such values.
+//! Values as JSON: the shapes are what `JSON.stringify(value)` of jazz-tools 0.20.19 prints for such values, but for the
+//! bytes of a file, and for a group, about which it says that it doesn't know the kind.
 
 use jazz::{CoId, CoMap, FileInfo, LoadError, Ref, Role};
 use serde_json::{Value, json};
