@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::group::{Groups, Role};
@@ -48,7 +49,8 @@ pub enum ReceiveError {
 /// A map of CoValues by id.
 #[derive(Debug)]
 pub struct Values {
-    logs: HashMap<CoId, CoValueLog>,
+    /// In an order that the input alone decides, as what is told to peers follows it.
+    logs: IndexMap<CoId, CoValueLog>,
     /// Where each beginning of a session in clear was first seen.
     origins: HashMap<Beginning, (CoId, SessionId)>,
     max_future_millis: u64,
@@ -60,7 +62,7 @@ type Beginning = (Author, [u8; 32]);
 impl Default for Values {
     fn default() -> Self {
         Self {
-            logs: HashMap::new(),
+            logs: IndexMap::new(),
             origins: HashMap::new(),
             max_future_millis: DEFAULT_MAX_FUTURE_MILLIS,
         }
@@ -127,7 +129,7 @@ impl Values {
 
     /// Forgets a CoValue; storage may still have it.
     pub fn remove(&mut self, id: &CoId) -> Option<CoValueLog> {
-        let log = self.logs.remove(id)?;
+        let log = self.logs.swap_remove(id)?;
         for (session, content) in log.sessions() {
             if let Some(beginning) = beginning(log.header(), session, content.transactions())
                 && self

@@ -208,7 +208,7 @@ impl Sync {
         lookup.jobs = others;
         lookup.stage = Stage::Peers(BTreeSet::new());
         if lookup.jobs.is_empty() && !self.wanted.contains(id) {
-            self.lookups.remove(id);
+            self.lookups.swap_remove(id);
         }
         for job in own {
             self.unpark(&job);
@@ -241,7 +241,7 @@ impl Sync {
     }
 
     fn not_found(&mut self, values: &mut Values, id: &CoId) {
-        let Some(lookup) = self.lookups.remove(id) else {
+        let Some(lookup) = self.lookups.swap_remove(id) else {
             return;
         };
         if self.wanted.contains(id) {
@@ -258,8 +258,8 @@ impl Sync {
 
     /// The value is in memory now.
     pub(super) fn found(&mut self, values: &mut Values, id: &CoId) {
-        self.wanted.remove(id);
-        if let Some(lookup) = self.lookups.remove(id) {
+        self.wanted.swap_remove(id);
+        if let Some(lookup) = self.lookups.swap_remove(id) {
             for job in lookup.jobs {
                 self.unpark(&job);
                 self.run(values, job);

@@ -11,9 +11,9 @@ mod peer;
 mod receive;
 mod serve;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::ids::{CoId, SessionId};
 use crate::log::{CoValueLog, KnownState};
@@ -77,9 +77,9 @@ pub struct Sync {
     peers: BTreeMap<PeerId, Peer>,
     /// Those of them that are servers: few, where clients may be thousands.
     servers: BTreeSet<PeerId>,
-    lookups: HashMap<CoId, Lookup>,
+    lookups: IndexMap<CoId, Lookup>,
     /// Asked for locally and not found yet.
-    wanted: HashSet<CoId>,
+    wanted: IndexSet<CoId>,
     /// Values a server sends in pieces, with the counts to expect.
     incomplete: HashMap<CoId, BTreeMap<SessionId, u64>>,
     /// Peers that have sent more than there was room for.
@@ -186,14 +186,8 @@ impl Sync {
     /// Stores and sends what changed, and acknowledges what was received.
     pub fn flush(&mut self, values: &Values) {
         let dirty = std::mem::take(&mut self.dirty);
-        if self.has_storage {
-            for log in dirty.iter().filter_map(|id| values.get(id)) {
-                let stored = self.stored.entry(log.id().clone()).or_default();
-                for piece in content::missing(log, stored) {
-                    self.out.push_back(Output::Store(Box::new(piece)));
-                }
-                *stored = Have::all_of(log);
-            }
+        for id in &dirty {
+            self.store(values, id);
         }
         for ((peer, id), is_correction) in std::mem::take(&mut self.acknowledge) {
             self.send_known(values, peer, &id, is_correction);
@@ -209,6 +203,21 @@ impl Sync {
                 self.push(values, *peer, *role, log, &mut dependencies);
             }
         }
+    }
+
+    /// Stores what storage lacks of a value.
+    fn store(&mut self, values: &Values, id: &CoId) {
+        let Some(log) = values.get(id).filter(|_| self.has_storage) else {
+            return;
+        };
+        let stored = self.stored.entry(id.clone()).or_default();
+        if stored.covers(log) {
+            return;
+        }
+        for piece in content::missing(log, stored) {
+            self.out.push_back(Output::Store(Box::new(piece)));
+        }
+        *stored = Have::all_of(log);
     }
 
     /// The next thing to do.

@@ -138,6 +138,8 @@ impl Sync {
         }
         self.acknowledge.insert((peer, id.clone()), gap);
         if changed {
+            // At once: what waited for the value may tell others of it.
+            self.store(values, &id);
             self.dirty.insert(id.clone());
             self.out.push_back(Output::Changed(id.clone()));
             self.found(values, &id);

@@ -76,8 +76,18 @@ impl Sync {
                 return;
             }
         }
-        if !self.send_missing(values, peer, role, &mut Dependencies::of(id)) {
+        let is_ahead = self.is_ahead(values, peer, id);
+        if !self.send_missing(values, peer, role, &mut Dependencies::of(id)) || is_ahead {
             self.send_known(values, peer, id, false);
+        }
+    }
+
+    /// Whether the peer says it has something of a value that isn't here: content alone wouldn't tell it what we lack.
+    fn is_ahead(&self, values: &Values, peer: PeerId, id: &CoId) -> bool {
+        let value = self.peers.get(&peer).and_then(|peer| peer.values.get(id));
+        match (value, values.get(id)) {
+            (Some(value), Some(log)) => !Have::all_of(log).includes(&value.confirmed),
+            _ => false,
         }
     }
 
@@ -169,7 +179,8 @@ impl Sync {
         }
         value.confirmed.merge(state.header, &state.sessions);
         let lacks_something = !value.confirmed.includes(&value.sent);
-        if is_correction || std::mem::take(&mut value.asked) {
+        let asked = std::mem::take(&mut value.asked);
+        if is_correction || asked {
             value.sent = value.confirmed.clone();
         } else {
             value.sent.merge(state.header, &state.sessions);
