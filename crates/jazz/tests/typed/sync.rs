@@ -1,12 +1,12 @@
-//! When writes are confirmed.
+//! When writes are confirmed, and what a node with storage of its own does without a server.
 
 use cojson::message::Message;
 use cojson::sync::{Output, PeerId, PeerRole};
 use futures::FutureExt as _;
 use jazz::transport::{Incoming, read_frame};
-use jazz::{Co, Node};
+use jazz::{Co, LocalServer, Node, Role};
 
-use crate::support::{Note, SOON, note, offline};
+use crate::support::{Note, SOON, note, offline, shared};
 
 /// A server whose every message is delivered by the test.
 struct Server {
@@ -97,4 +97,68 @@ async fn waiting_does_not_end_before_the_server_has_answered() {
         node.driver().receive_frame(server.peer, &answer.to_json());
     }
     waiting.now_or_never().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_was_written_offline_is_there_after_a_restart_and_reaches_the_server_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("alice.db");
+    let alice = Node::builder()
+        .storage(&file)
+        .create_account("Alice")
+        .connect()
+        .await
+        .unwrap();
+    let map = alice.create(&alice.create_group().unwrap(), note("a")).unwrap();
+    map.update(|note| note.likes = 1).unwrap();
+    let (credentials, reference) = (alice.credentials().clone(), map.reference());
+    alice.shutdown().await;
+    drop((alice, map));
+
+    // Still offline.
+    let alice = Node::builder()
+        .storage(&file)
+        .account(credentials)
+        .connect()
+        .await
+        .unwrap();
+    let map = alice.load(&reference).await.unwrap();
+    assert_eq!(map.get().unwrap().likes, 1);
+    map.update(|note| note.likes = 2).unwrap();
+
+    let server = LocalServer::new();
+    let _connection = server.connect(&alice);
+    alice.wait_for_sync(SOON).await.unwrap();
+    let ours = alice.driver().with(|core, _| core.known_state(map.id()));
+    assert_eq!(ours.sessions.len(), 2, "each run writes in a session of its own");
+    assert_eq!(server.driver().with(|core, _| core.known_state(map.id())), ours);
+}
+
+#[tokio::test]
+async fn a_node_with_storage_loads_from_the_server_and_then_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bob.db");
+    let (server, alice, _bob, group) = shared(Role::Writer).await;
+    group.set_everyone(Role::Reader).unwrap();
+    let reference = alice.create(&group, note("a")).unwrap().reference();
+    alice.wait_for_sync(SOON).await.unwrap();
+    let carol = Node::builder()
+        .storage(&file)
+        .local_server(&server)
+        .create_account("Carol")
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(carol.load(&reference).await.unwrap().get().unwrap().text, "a");
+    let credentials = carol.credentials().clone();
+    carol.shutdown().await;
+    drop(carol);
+
+    let carol = Node::builder()
+        .storage(&file)
+        .account(credentials)
+        .connect()
+        .await
+        .unwrap();
+    assert_eq!(carol.load(&reference).await.unwrap().get().unwrap().text, "a");
 }
