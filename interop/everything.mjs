@@ -1,7 +1,7 @@
 // Makes, edits and shows one value of each kind.
 import { createHash } from "node:crypto";
 import { co, z } from "jazz-tools";
-import { COMPLETE, Everything, Leaf } from "./schema.mjs";
+import { COMPLETE, Cat, Dog, Everything, Leaf } from "./schema.mjs";
 
 // Bytes that follow from their number and a mark, to compare files without sending them.
 const bytes = (length, mark) => Uint8Array.from({ length }, (_, index) => (index * 31 + mark) % 251);
@@ -24,6 +24,7 @@ export async function make(group, title, fileLength) {
       html: co.richText().create("<p>Hello</p>", group),
       file,
       vector: co.vector(3).create([1, 0.5, -2], group),
+      pet: Dog.create({ type: "dog", name: "Rex" }, group),
     },
     group,
   );
@@ -43,7 +44,8 @@ export function edit(it, title) {
   it.text.deleteRange({ from: 0, to: 1 });
   it.html.$jazz.applyDiff("<p>Hello <b>there</b></p>");
   it.$jazz.set("leaf", Leaf.create({ name: "one" }, owner));
-  it.$jazz.set("until", new Date(1_760_000_000_000));
+  it.$jazz.set("pet", Cat.create({ type: "cat", livesLeft: 9 }, owner));
+  it.$jazz.set("validUntil", new Date(1_760_000_000_000));
   it.$jazz.set("comment", "edited");
   it.$jazz.set("size", "large");
   it.$jazz.set("place", { x: 0, y: 0, label: "home" });
@@ -65,7 +67,7 @@ function plain(it) {
     count: it.count,
     done: it.done,
     at: it.at.getTime(),
-    until: it.until?.getTime() ?? null,
+    validUntil: it.validUntil?.getTime() ?? null,
     comment: it.comment ?? null,
     size: it.size,
     place: it.place,
@@ -78,6 +80,7 @@ function plain(it) {
     file: file && { type: file.mimeType, length: content.length, sha256: createHash("sha256").update(content).digest("hex") },
     vector: [...it.vector],
     leaf: it.leaf?.name ?? null,
+    pet: it.pet.type === "dog" ? { type: "dog", name: it.pet.name } : { type: it.pet.type, livesLeft: it.pet.livesLeft },
   };
 }
 

@@ -11,13 +11,17 @@ export const Note = co.map({
 
 export const Leaf = co.map({ name: z.string() });
 
+export const Dog = co.map({ type: z.literal("dog"), name: z.string() });
+export const Cat = co.map({ type: z.literal("cat"), livesLeft: z.number() });
+export const Pet = co.discriminatedUnion("type", [Dog, Cat]);
+
 // One field of each kind.
 export const Everything = co.map({
   title: z.string(),
   count: z.number(),
   done: z.boolean(),
   at: z.date(),
-  until: z.date().optional(),
+  validUntil: z.date().optional(),
   comment: z.string().optional(),
   size: z.enum(["small", "large"]),
   place: z.object({ x: z.number(), y: z.number(), label: z.string().optional() }),
@@ -30,6 +34,7 @@ export const Everything = co.map({
   file: co.fileStream(),
   vector: co.vector(3),
   leaf: Leaf.optional(),
+  pet: Pet,
 });
 
 export const COMPLETE = {
@@ -42,4 +47,5 @@ export const COMPLETE = {
   file: true,
   vector: true,
   leaf: true,
+  pet: true,
 };

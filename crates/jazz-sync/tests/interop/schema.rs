@@ -43,6 +43,13 @@ pub struct Place {
     label: Option<String>,
 }
 
+#[derive(CoMap, Clone, Debug, PartialEq)]
+#[co(tag = "type")]
+pub enum Pet {
+    Dog { name: String },
+    Cat { lives_left: u32 },
+}
+
 /// One field of each kind.
 #[derive(CoMap, Clone, Debug, PartialEq)]
 pub struct Everything {
@@ -50,7 +57,7 @@ pub struct Everything {
     pub count: f64,
     pub done: bool,
     pub at: Timestamp,
-    pub until: Option<Timestamp>,
+    pub valid_until: Option<Timestamp>,
     pub comment: Option<String>,
     pub size: Size,
     pub place: Place,
@@ -63,6 +70,7 @@ pub struct Everything {
     pub file: Ref<FileStream>,
     pub vector: Ref<CoVector>,
     pub leaf: Option<Ref<Leaf>>,
+    pub pet: Ref<Pet>,
 }
 
 /// Makes one value of each kind.
@@ -76,12 +84,15 @@ pub async fn make(node: &Node, group: &Group, title: &str, file_length: usize) -
         name: "first".to_owned(),
     };
     let first = node.create(group, first).unwrap().reference();
+    let rex = Pet::Dog {
+        name: "Rex".to_owned(),
+    };
     let everything = Everything {
         title: title.to_owned(),
         count: 1.5,
         done: false,
         at: Timestamp(1_750_000_000_123),
-        until: None,
+        valid_until: None,
         comment: None,
         size: Size::Small,
         place: Place {
@@ -101,6 +112,7 @@ pub async fn make(node: &Node, group: &Group, title: &str, file_length: usize) -
         file: file.reference(),
         vector: node.create_vector(group, &[1.0, 0.5, -2.0]).unwrap().reference(),
         leaf: None,
+        pet: node.create(group, rex).unwrap().reference(),
     };
     node.create(group, everything).unwrap()
 }
@@ -136,9 +148,14 @@ pub async fn edit(it: &Co<Everything>, title: &str) {
     text.remove(0..1).unwrap();
     let html = node.load(&fields.html).await.unwrap();
     html.apply_diff("<p>Hello <b>there</b></p>").unwrap();
+    let tom = node
+        .create(&owner, Pet::Cat { lives_left: 9 })
+        .unwrap()
+        .reference();
     it.update(|it| {
         it.leaf = Some(leaf("one"));
-        it.until = Some(Timestamp(1_760_000_000_000));
+        it.pet = tom;
+        it.valid_until = Some(Timestamp(1_760_000_000_000));
         it.comment = Some("edited".to_owned());
         it.size = Size::Large;
         it.place = Place {
@@ -236,6 +253,10 @@ pub async fn show(it: &Co<Everything>) -> Result<Value, LoadError> {
         Some(leaf) => Some(node.load(leaf).await?.get()?.name),
         None => None,
     };
+    let pet = match node.load(&fields.pet).await?.get()? {
+        Pet::Dog { name } => json!({"type": "dog", "name": name}),
+        Pet::Cat { lives_left } => json!({"type": "cat", "livesLeft": lives_left}),
+    };
     let hash: String = Sha256::digest(&bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -245,7 +266,7 @@ pub async fn show(it: &Co<Everything>) -> Result<Value, LoadError> {
         "count": fields.count,
         "done": fields.done,
         "at": fields.at.0,
-        "until": fields.until.map(|until| until.0),
+        "validUntil": fields.valid_until.map(|until| until.0),
         "comment": fields.comment,
         "size": fields.size,
         "place": fields.place,
@@ -258,5 +279,6 @@ pub async fn show(it: &Co<Everything>) -> Result<Value, LoadError> {
         "file": {"type": file.status()?.info.unwrap().mime_type, "length": bytes.len(), "sha256": hash},
         "vector": node.load(&fields.vector).await?.get()?,
         "leaf": leaf,
+        "pet": pet,
     }))
 }
