@@ -71,7 +71,7 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let (generics, arguments, bounds) = input.generics.split_for_impl();
     let migrate = container.migrate.as_ref().map(|path| {
         quote! {
-            fn migrate(map: &#krate::Co<Self>) -> ::core::result::Result<(), #krate::WriteError> {
+            fn migrate_map(map: &#krate::Co<Self>) -> ::core::result::Result<(), #krate::WriteError> {
                 #path(map)
             }
         }

@@ -99,7 +99,7 @@ impl Node {
     pub(crate) fn settled<T: CoValue>(&self, reference: &Ref<T>) -> Result<Co<T>, LoadError> {
         let value = self.loaded(reference)?;
         if value.my_role().is_some_and(Role::can_write) {
-            T::migrate(&value).map_err(|error| LoadError::Migration {
+            T::migrate_value(&value).map_err(|error| LoadError::Migration {
                 id: value.id().clone(),
                 reason: error.to_string(),
             })?;

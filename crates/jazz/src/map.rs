@@ -28,7 +28,7 @@ pub trait CoMap: Sized + Send + Sync + 'static {
 
     /// Brings a map that was written by an older version up to date, and does nothing to one that is. Called when a map
     /// is loaded, if our account may write to it.
-    fn migrate(map: &Co<Self>) -> Result<(), WriteError> {
+    fn migrate_map(map: &Co<Self>) -> Result<(), WriteError> {
         let _ = map;
         Ok(())
     }
@@ -288,8 +288,8 @@ impl<T: CoMap> CoValue for T {
 
     const SHAPE: Shape = Shape::Map;
 
-    fn migrate(map: &Co<T>) -> Result<(), WriteError> {
-        <T as CoMap>::migrate(map)
+    fn migrate_value(map: &Co<T>) -> Result<(), WriteError> {
+        T::migrate_map(map)
     }
 
     fn snapshot(raw: Raw<'_>) -> Result<T, SchemaError> {

@@ -42,7 +42,7 @@ pub trait CoValue: Sized + Send + Sync + 'static {
 
     /// Brings older content up to date.
     #[doc(hidden)]
-    fn migrate(value: &Co<Self>) -> Result<(), WriteError> {
+    fn migrate_value(value: &Co<Self>) -> Result<(), WriteError> {
         let _ = value;
         Ok(())
     }
