@@ -48,6 +48,9 @@
 //! | a log is passed off as one of another value or session | our own sessions name their place; of others, a copy of one that is known is refused ([`values`]) |
 //! | an invite is used against members | it gives its role only to who has less, and keys only to whom it made members ([`group`]) |
 //! | parents that lead back to a group, webs of parents, long chains of keys | found, and walked in bounded time |
+//! | who has no part in a group writes to its values | kept up to a bound ([`limits`]), without counting |
+//! | what is known of a transaction's meta tells of its changes | not in ours: they are apart in the key stream |
+//! | a value comes back without all we wrote to it | not written to: the same place would mean the same key stream |
 //! | transactions from the future | refused when received, beyond [a setting](Node::set_max_future_millis) |
 //!
 //! # What the format can't promise
@@ -68,6 +71,7 @@ pub mod local;
 pub mod log;
 pub mod message;
 pub mod node;
+mod outsiders;
 mod read;
 pub mod secrets;
 pub mod sync;

@@ -15,6 +15,12 @@ pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Most sessions one CoValue may have.
 pub const MAX_SESSIONS: usize = 50_000;
 
+/// Most bytes that accounts without a part in its group may have in one CoValue, all together.
+pub const MAX_OUTSIDER_BYTES: usize = 256 * 1024;
+
+/// Most sessions that accounts without a part in its group may have in one CoValue, all together.
+pub const MAX_OUTSIDER_SESSIONS: usize = 256;
+
 /// Most transactions of one session in one message.
 pub const MAX_BATCH_TRANSACTIONS: usize = 100_000;
 

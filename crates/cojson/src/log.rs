@@ -114,6 +114,11 @@ impl SessionLog {
         self.transactions.is_empty()
     }
 
+    /// How many bytes of text the transactions hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The newest signature: over the first [`SessionLog::signed_len`] transactions.
     pub fn signature(&self) -> Option<&Signature> {
         self.signature.as_ref()
@@ -187,6 +192,7 @@ pub struct CoValueLog {
     latest: Option<TxRef>,
     has_delete_session: bool,
     is_deleted: bool,
+    bytes: usize,
 }
 
 /// Transactions whose signature was checked against a log, ready to be added to it.
@@ -220,6 +226,7 @@ impl CoValueLog {
             latest: None,
             has_delete_session: false,
             is_deleted: false,
+            bytes: 0,
         }
     }
 
@@ -317,6 +324,11 @@ impl CoValueLog {
     /// Whether a session may hold a deletion.
     pub(crate) fn has_delete_session(&self) -> bool {
         self.has_delete_session
+    }
+
+    /// How many bytes of text all transactions hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Every transaction in the order of arrival.
@@ -503,6 +515,7 @@ impl CoValueLog {
         let session = &mut self.sessions[position];
         let index = session.transactions.len() as u32;
         session.bytes += transaction.text_bytes();
+        self.bytes += transaction.text_bytes();
         session.transactions.push(transaction);
         let tx = TxRef {
             session: position as u32,

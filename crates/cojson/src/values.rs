@@ -10,6 +10,7 @@ use crate::header::{Header, Kind};
 use crate::ids::{Author, CoId, SessionId, Signature, SignerId};
 use crate::limits::DEFAULT_MAX_FUTURE_MILLIS;
 use crate::log::{AppendError, Appended, CoValueLog};
+use crate::outsiders::Insiders;
 use crate::transaction::{Timestamp, Transaction};
 
 /// The member of a transaction's meta that ties a session to its place; see [`place_meta`].
@@ -41,6 +42,12 @@ pub enum ReceiveError {
     /// A deletion by somebody who may not delete the value, or that isn't alone in its session.
     #[error("{0} may not be deleted so")]
     InvalidDeletion(CoId),
+    /// Accounts that have no part in the group have more in this value than is kept of them.
+    #[error("{author} has no part in the group, and more of such accounts is here than is kept")]
+    TooMuchOfOutsiders {
+        /// The author.
+        author: Author,
+    },
     /// The log refuses them.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -54,6 +61,7 @@ pub struct Values {
     /// Where each beginning of a session in clear was first seen.
     origins: HashMap<Beginning, (CoId, SessionId)>,
     max_future_millis: u64,
+    insiders: Insiders,
 }
 
 /// Author and hash of what a session begins with.
@@ -65,6 +73,7 @@ impl Default for Values {
             logs: IndexMap::new(),
             origins: HashMap::new(),
             max_future_millis: DEFAULT_MAX_FUTURE_MILLIS,
+            insiders: Insiders::default(),
         }
     }
 }
@@ -130,6 +139,7 @@ impl Values {
     /// Forgets a CoValue; storage may still have it.
     pub fn remove(&mut self, id: &CoId) -> Option<CoValueLog> {
         let log = self.logs.swap_remove(id)?;
+        self.insiders.forget(id);
         for (session, content) in log.sessions() {
             if let Some(beginning) = beginning(log.header(), session, content.transactions())
                 && self
@@ -242,6 +252,15 @@ impl Values {
                 id: origin.clone(),
                 session: of.clone(),
             });
+        }
+        let bytes = transactions[new..].iter().map(Transaction::text_bytes).sum();
+        // Taken out for a moment, as it looks at all of us.
+        let mut insiders = std::mem::take(&mut self.insiders);
+        let exceeded = insiders.exceeded(self, &self.logs[id], session.author(), bytes);
+        self.insiders = insiders;
+        if exceeded {
+            let author = session.author().clone();
+            return Err(ReceiveError::TooMuchOfOutsiders { author });
         }
         let log = self.logs.get_mut(id).expect("looked up above");
         let appended = log.append(session, after, transactions, signature, &signer)?;

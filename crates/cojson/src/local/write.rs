@@ -346,6 +346,10 @@ impl Node {
             (Some((key, secret)), Privacy::Private) => {
                 let log = self.values.get_mut(id).expect("looked up by the caller");
                 let nonce = Nonce::of_transaction(id, session, log.session_len(session));
+                // Meta is encrypted with the beginning of the same key stream: what is known of it must tell nothing of
+                // the changes.
+                let room = meta.as_ref().map_or(0, String::len);
+                let changes = format!("{:room$}{changes}", "");
                 let tx = PrivateTransaction {
                     made_at: permit.at,
                     key_used: key.clone(),

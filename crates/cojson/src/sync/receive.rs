@@ -118,7 +118,18 @@ impl Sync {
             match received {
                 Ok(appended) => changed |= !appended.is_empty(),
                 Err(ReceiveError::Append(AppendError::Gap { .. })) => gap = true,
-                Err(error) => problem = Some(format!("{session}: {error}")),
+                Err(
+                    error @ (ReceiveError::Append(AppendError::InvalidSignature | AppendError::OtherSigner)
+                    | ReceiveError::InvalidDeletion(_)),
+                ) => {
+                    problem = Some(format!("{session}: {error}"));
+                }
+                // Who passes this on has verified it by its own lights: the value's other sessions are welcome.
+                Err(error) => {
+                    let reason = format!("{session}: {error}");
+                    let id = id.clone();
+                    self.out.push_back(Output::Refused { peer, id, reason });
+                }
             }
         }
         if let Some(reason) = problem {

@@ -5,6 +5,7 @@
 mod branches;
 mod convergence;
 mod flow;
+mod hardening;
 mod interop;
 mod local;
 mod permissions;
