@@ -1,5 +1,6 @@
 //! Writes without a connection, on both sides, that meet when there is one again.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jazz::{Co, CoList, Node, Ref};
@@ -22,7 +23,7 @@ async fn what_both_write_offline_meets_over_their_server() {
     write_apart(&interop, &server).await;
 }
 
-async fn write_apart(interop: &std::path::Path, server: &SyncServer) {
+async fn write_apart(interop: &Path, server: &SyncServer) {
     let line = Line::to(server).await;
     let node = node(&line.url).await;
     let mut jazz = JazzTools::start(interop, &line.url).await;
@@ -71,9 +72,20 @@ async fn wait_for_tags(tags: &Co<CoList<String>>, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_node_that_worked_from_its_storage_alone_catches_up() {
+async fn a_node_that_worked_from_its_storage_alone_catches_up_over_our_server() {
     let Some(interop) = interop_folder() else { return };
     let server = our_server().await;
+    work_from_storage(&interop, &server).await;
+}
+
+#[tokio::test]
+async fn a_node_that_worked_from_its_storage_alone_catches_up_over_their_server() {
+    let Some(interop) = interop_folder() else { return };
+    let server = their_server(&interop).await;
+    work_from_storage(&interop, &server).await;
+}
+
+async fn work_from_storage(interop: &Path, server: &SyncServer) {
     let folder = tempfile::tempdir().unwrap();
     let storage = folder.path().join("node.db");
     let first = Node::builder()
@@ -85,7 +97,7 @@ async fn a_node_that_worked_from_its_storage_alone_catches_up() {
         .unwrap();
     first.wait_for_sync(SOON).await.unwrap();
     let credentials = first.credentials().clone();
-    let mut jazz = JazzTools::start(&interop, &server.url).await;
+    let mut jazz = JazzTools::start(interop, &server.url).await;
     let (note, _) = shared_note(&first, &mut jazz).await;
     let id = note.reference();
     first.shutdown().await;
