@@ -112,7 +112,7 @@ impl Profile {
                 data
             }
         };
-        C::Data::migrate(&data).await?;
+        <C::Data as Migrate>::migrate(&data).await?;
         Ok(data)
     }
 
@@ -128,7 +128,7 @@ impl Profile {
                 root
             }
         };
-        T::migrate(&root).await?;
+        <T as Migrate>::migrate(&root).await?;
         Ok(root)
     }
 }
