@@ -82,6 +82,7 @@
 //! | what a value was, and who made it so | [`Co::at`], `history` and `edit` of each kind |
 //! | working on a copy, to be merged later | [`Co::branch`], [`Co::merge`] |
 //! | printing whatever it is | [`Node::to_json`] |
+//! | loading whatever it is | [`Node::load_any`] |
 //! | values whose id follows from what they are for | [`Node::get_or_create_unique`] and its like |
 //!
 //! # What to know
@@ -102,6 +103,7 @@ pub mod storage;
 pub mod transport;
 
 mod account;
+mod any;
 mod branch;
 mod create;
 mod error;
@@ -124,6 +126,7 @@ mod value;
 mod vector;
 
 pub use account::Account;
+pub use any::AnyValue;
 pub use cojson::Credentials;
 pub use cojson::content::{FileInfo, ListAction};
 pub use cojson::group::Role;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
 
 mod accounts;
+mod any;
 mod branches;
 mod compile_errors;
 mod deletion;
