@@ -8,4 +8,5 @@ pub mod rollout;
 pub mod selector;
 pub mod session;
 pub mod signals;
+pub mod sync_server;
 pub mod target;

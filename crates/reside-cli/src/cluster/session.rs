@@ -9,19 +9,16 @@ use reside::config::AccessContext;
 use reside::rpc::{HttpTransport, RpcClient};
 use reside::{CallError, Clock, Connector, Contract, Identity, NodeDirectory, Permission};
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
 use super::explain;
 use super::selector::ReplicaSelector;
+use super::sync_server::SyncServer;
 use super::target::Target;
 use crate::cli::App;
 use crate::config::Cluster;
 use crate::error::CommandError;
 use crate::secrets;
 
-/// A cluster that doesn't accept a connection by then is not there.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long anything may take to load.
 const LOAD_TIME: Duration = Duration::from_secs(15);
 /// How long writes may take to arrive.
@@ -45,11 +42,11 @@ impl Session {
     /// Connects to a cluster as an account. A cluster that doesn't know the account yet learns of it.
     pub async fn open_target(app: &App, target: Target) -> Result<Self, CommandError> {
         let Target { cluster, account } = &target;
-        reach(cluster).await?;
+        let server = reach(cluster).await?;
         let credentials = secrets::decrypt(&app.ui, &app.paths, account)?;
         let (own, secret) = (credentials.account_id.clone(), credentials.agent_secret.clone());
         let node = Node::builder()
-            .sync_server(sync_url(&cluster.endpoint))
+            .sync_server(server.to_string())
             .account_or_create(credentials, account.name.as_str())
             .load_timeout(LOAD_TIME)
             .connect()
@@ -199,42 +196,17 @@ impl Session {
     }
 }
 
-/// The address of the sync server behind an endpoint.
-fn sync_url(endpoint: &str) -> String {
-    let url = match endpoint.strip_prefix("https://") {
-        Some(rest) => format!("wss://{rest}"),
-        None => format!("ws://{}", endpoint.trim_start_matches("http://")),
-    };
-    format!("{}/", url.trim_end_matches('/'))
-}
-
-/// Finds out at once whether anybody is there, instead of waiting for data in vain.
-async fn reach(cluster: &Cluster) -> Result<(), CommandError> {
-    let unreachable = |why: String| {
-        CommandError::failed(format!(
-            "the cluster `{}` does not answer at {}",
-            cluster.name, cluster.endpoint
-        ))
-        .because(why)
-        .help(format!("start it with `reside up {} --detach`", cluster.name))
-    };
-    let uri: http::Uri = cluster.endpoint.parse().map_err(|why| {
-        CommandError::failed(format!("`{}` is not the endpoint of a cluster", cluster.endpoint)).because(why)
+/// Finds the cluster's sync server.
+async fn reach(cluster: &Cluster) -> Result<SyncServer, CommandError> {
+    let endpoint = &cluster.endpoint;
+    let server = SyncServer::of_cluster(endpoint)
+        .map_err(|_| CommandError::failed(format!("`{endpoint}` is not the endpoint of a cluster")))?;
+    server.reach().await.map_err(|why| {
+        let what = format!("the cluster `{}` does not answer at {endpoint}", cluster.name);
+        let help = format!("start it with `reside up {} --detach`", cluster.name);
+        CommandError::failed(what).because(why).help(help)
     })?;
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") {
-        443
-    } else {
-        80
-    });
-    match timeout(CONNECT_TIME, TcpStream::connect((host, port))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable(format!(
-            "no connection within {} seconds",
-            CONNECT_TIME.as_secs()
-        ))),
-    }
+    Ok(server)
 }
 
 fn cannot_connect(cluster: &Cluster, error: ConnectError) -> CommandError {
@@ -244,15 +216,4 @@ fn cannot_connect(cluster: &Cluster, error: ConnectError) -> CommandError {
             "`reside cluster info {}` tells how the cluster is doing",
             cluster.name
         ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sync_url;
-
-    #[test]
-    fn the_sync_server_is_behind_the_endpoint() {
-        assert_eq!(sync_url("http://127.0.0.1:80"), "ws://127.0.0.1:80/");
-        assert_eq!(sync_url("https://reside.example/"), "wss://reside.example/");
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 
 use crate::cli::{self, App};
 use crate::env::{ALL, Reader};
@@ -20,7 +20,7 @@ pub fn run(app: &App, ManualArgs {}: ManualArgs) -> Result<(), CommandError> {
         "# The command line\n\nMade by `reside manual`; a test compares. Exit codes: 0 done, 1 failed, 2 wrong usage. The global \
          options go with every command.\n",
     );
-    describe(&mut page, &definition, &mut vec!["reside".to_owned()]);
+    describe(&mut page, &definition, None, &mut vec!["reside".to_owned()]);
     page.push_str("\n## Environment\n\n| variable | read by | meaning |\n|---|---|---|\n");
     for variable in ALL {
         let reader = match variable.reader {
@@ -33,17 +33,16 @@ pub fn run(app: &App, ManualArgs {}: ManualArgs) -> Result<(), CommandError> {
     app.ui.print(&page)
 }
 
-fn describe(page: &mut String, command: &Command, path: &mut Vec<String>) {
-    // The options that go with every command are told once.
-    let is_root = path.len() == 1;
-    let command = command.clone().mut_args(|arg| {
-        if arg.is_global_set() {
-            arg.hide(!is_root)
-        } else {
-            arg
-        }
-    });
-    let help = command.clone().render_long_help().to_string();
+fn describe(page: &mut String, command: &Command, parent: Option<&Command>, path: &mut Vec<String>) {
+    // Options that go with all commands below one are told there alone.
+    let is_told = |arg: &Arg| {
+        let is_same = |of_parent: &Arg| of_parent.get_id() == arg.get_id();
+        arg.is_global_set() && parent.is_some_and(|parent| parent.get_arguments().any(is_same))
+    };
+    let mut shown = command
+        .clone()
+        .mut_args(|arg| if is_told(&arg) { arg.hide(true) } else { arg });
+    let help = shown.render_long_help().to_string();
     let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
     let _ = write!(
         page,
@@ -56,7 +55,7 @@ fn describe(page: &mut String, command: &Command, path: &mut Vec<String>) {
         .filter(|child| !child.is_hide_set() && child.get_name() != "help")
     {
         path.push(child.get_name().to_owned());
-        describe(page, child, path);
+        describe(page, child, Some(command), path);
         path.pop();
     }
 }

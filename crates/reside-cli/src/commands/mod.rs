@@ -8,6 +8,7 @@ mod completions;
 mod contract;
 mod down;
 mod image;
+mod jazz;
 mod load_request;
 mod manual;
 mod permission;
@@ -44,6 +45,7 @@ pub enum Command {
     #[command(subcommand)]
     Permission(permission::PermissionCommand),
     Sync(sync::SyncArgs),
+    Jazz(jazz::JazzArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Manual(manual::ManualArgs),
@@ -66,6 +68,7 @@ pub fn run(app: &App, command: Command) -> Result<(), CommandError> {
         Command::Call(args) => call::run(app, args),
         Command::Permission(command) => permission::run(app, command),
         Command::Sync(args) => sync::run(app, args),
+        Command::Jazz(args) => jazz::run(app, args),
         Command::Completions(args) => completions::run(app, args),
         Command::Manual(args) => manual::run(app, args),
         Command::Process(process) => process.run().map(drop),

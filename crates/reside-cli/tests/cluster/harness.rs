@@ -14,7 +14,7 @@ pub const VISITOR: &str = "ghcr.io/exeteres/reside/replicas/visitor";
 pub const GREETER_V1: &str = "ghcr.io/exeteres/reside/contracts/greeter.v1";
 
 /// The longest that anything here may take. A test that waits for it has failed.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One user's state. Its clusters are stopped when it is dropped.
 pub struct Home {

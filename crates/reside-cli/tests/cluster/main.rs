@@ -8,6 +8,7 @@ mod faults;
 mod harness;
 mod healing;
 mod images;
+mod jazz;
 mod processes;
 mod shown;
 mod sync_server;

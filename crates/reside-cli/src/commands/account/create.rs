@@ -2,6 +2,7 @@
 
 use clap::Args;
 use cojson::Credentials;
+use cojson::ids::AccountId;
 use cojson::secrets::{AgentSecret, SecretSeed};
 use jazz::driver::OsEntropy;
 use serde::Serialize;
@@ -24,11 +25,12 @@ pub struct CreateArgs {
     name: Name,
 }
 
+/// An account that was made.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Created<'a> {
+pub struct Created<'a> {
     name: &'a Name,
-    account_id: String,
+    account_id: AccountId,
     default: bool,
 }
 
@@ -48,7 +50,11 @@ impl View for Created<'_> {
 
 /// Runs the command.
 pub fn run(app: &App, args: CreateArgs) -> Result<(), CommandError> {
-    let name = args.name;
+    app.ui.show(&create(app, &args.name)?)
+}
+
+/// Makes an account that only this machine knows.
+pub fn create<'a>(app: &App, name: &'a Name) -> Result<Created<'a>, CommandError> {
     let secret = AgentSecret::from_seed(&SecretSeed::random(&mut OsEntropy));
     let account_id = Credentials::of(secret.clone()).account_id;
     let default = Config::edit(&app.paths, |config| {
@@ -60,20 +66,19 @@ pub fn run(app: &App, args: CreateArgs) -> Result<(), CommandError> {
             );
         }
         let (recipient, encrypted_agent_secret) = secrets::encrypt(&app.ui, &app.paths, &secret)?;
-        let (name, account_id, recipients) = (name.clone(), account_id.clone(), vec![recipient]);
         config.accounts.push(Account {
             name: name.clone(),
-            account_id,
-            recipients,
+            account_id: account_id.clone(),
+            recipients: vec![recipient],
             encrypted_agent_secret,
         });
         Ok(config
             .default_account()
-            .is_some_and(|default| default.name == name))
+            .is_some_and(|default| default.name == *name))
     })?;
-    app.ui.show(&Created {
-        name: &name,
-        account_id: account_id.to_string(),
+    Ok(Created {
+        name,
+        account_id,
         default,
     })
 }

@@ -1,6 +1,6 @@
 //! Own accounts.
 
-mod create;
+pub mod create;
 mod list;
 
 use clap::Subcommand;
