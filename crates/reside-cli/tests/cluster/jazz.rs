@@ -247,6 +247,8 @@ fn groups_decide_who_reads_and_writes() {
         jazz.json(&["group", "members", &child])["parents"],
         json!([group])
     );
+    let shown = jazz.ok(&["get", &child]);
+    assert!(shown.contains("admin") && !shown.contains("empty"), "{shown}");
     by_bob(&["get", &text]);
     bob_fails(&["append", &text, "!"], "it is reader in the group");
 

@@ -47,6 +47,8 @@ impl View for Shown<'_> {
         fields.field("group", self.value.owner().id().as_str());
         fields.field("your role", self.value.my_role().map_or("none", Role::as_str));
         match &self.content {
+            // All there is to show of a group or an account is its id.
+            _ if matches!(self.value, AnyValue::Group(_) | AnyValue::Account(_)) => {}
             Value::Object(members) => {
                 let mut table = Table::new(["KEY", "VALUE"], "It is empty");
                 for (key, value) in members.iter().filter(|(key, _)| *key != "$jazz") {
