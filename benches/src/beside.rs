@@ -107,6 +107,16 @@ const ROWS: &[Row] = &[
         )
     },
     row("s1", "CPU per call, ms", S1_CPU, S1_CPU, 100.0),
+    Row {
+        more: true,
+        ..row(
+            "s1",
+            "calls/s in the Jazz form, 16 at a time",
+            &["jazz_form.conc_per_s"],
+            &["conc_per_s"],
+            10.0,
+        )
+    },
     row(
         "s2",
         "start to ready, ms: replica",

@@ -36,9 +36,12 @@ impl Echo for Service {
     }
 }
 
+/// What the replica that is called is called.
+pub const CALLEE: &str = "callee";
+
 /// A replica that implements the contract.
 pub fn callee() -> ReplicaDefinition {
-    let info = Info::long_running("callee");
+    let info = Info::long_running(CALLEE);
     ReplicaDefinition::new("example.org/reside-bench/replicas/callee", info)
         .en("Callee", "Is called")
         .ru("Вызываемая", "Её вызывают")

@@ -183,6 +183,7 @@ fn child(role: &str, argument: &str) -> Result<(), Error> {
         "prepare" => replica::prepare_role,
         "s1_callee" => s1::callee_role,
         "s1_caller" => s1::caller_role,
+        "s1_jazz_caller" => s1::jazz_caller_role,
         "plain_server" => s1::plain_server_role,
         "plain_client" => s1::plain_client_role,
         "s2_replica" => s2::replica_role,

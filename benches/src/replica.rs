@@ -81,6 +81,11 @@ impl Pair {
 }
 
 impl Prepared {
+    /// Its account.
+    pub fn account(&self) -> &AccountArgs {
+        &self.account
+    }
+
     /// Starts the replica in a role, with the environment that a sentinel would give it.
     pub fn start(
         &self,

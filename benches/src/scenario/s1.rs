@@ -1,7 +1,8 @@
-//! S1: calls of a method between two replicas, each a process, over HTTP; and the same calls to a plain HTTP server,
-//! which seals, authenticates and checks nothing.
+//! S1: calls of a method between two replicas, each a process, over HTTP; the same calls in the Jazz form; and to a plain
+//! HTTP server, which seals, authenticates and checks nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 
 use axum::Json;
@@ -11,6 +12,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use reside::Contract as _;
+use reside::client::ContractClient;
+use reside::rpc::{Callee, JazzCaller};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,7 +23,7 @@ use crate::calls::{Calls, Phase};
 use crate::echo::{self, EchoContract, Service, Text};
 use crate::process::{Child, CpuClock, Steps, tell};
 use crate::replica::{self, Pair, REST};
-use crate::server::SyncServer;
+use crate::server::{AccountArgs, SyncServer};
 use crate::stats::round;
 
 /// Runs the scenario once.
@@ -27,7 +31,7 @@ pub fn run(calls: Calls, directory: &Path) -> Result<Value, Error> {
     let server = SyncServer::start(directory)?;
     let pair = Pair::prepare(&server, directory)?;
     let callee = pair.callee.start("s1_callee", &(), &server, directory)?;
-    callee.line()?;
+    let endpoint: String = callee.read()?;
     let mut caller = pair.caller.start("s1_caller", &calls, &server, directory)?;
     caller.line()?;
     sleep(REST);
@@ -49,11 +53,46 @@ pub fn run(calls: Calls, directory: &Path) -> Result<Value, Error> {
     }
     figures["mem"] = json!({"server": server.memory()?, "a": caller.memory()?, "b": callee.memory()?});
     caller.stop()?;
+    figures["jazz_form"] = jazz_form(calls, &pair, endpoint, &server, directory)?;
     callee.stop()?;
     server.stop()?;
     figures["plain_axum"] = plain(calls, directory)?;
     Ok(figures)
 }
+
+/// Calls in the Jazz form: fewer, as each costs several values.
+fn jazz_form(
+    calls: Calls,
+    pair: &Pair,
+    endpoint: String,
+    server: &SyncServer,
+    directory: &Path,
+) -> Result<Value, Error> {
+    let calls = Calls {
+        seq: calls.seq.div_ceil(JAZZ_FORM_SHARE),
+        conc: calls.conc.div_ceil(JAZZ_FORM_SHARE),
+        ..calls
+    };
+    let args = JazzCallerArgs {
+        url: server.url.clone(),
+        account: pair.caller.account().clone(),
+        callee: pair.callee.account().clone(),
+        endpoint,
+        calls,
+    };
+    let mut caller = Child::start("s1_jazz_caller", &args, directory)?;
+    caller.line()?;
+    let mut figures = json!({});
+    for phase in ["seq", "conc"] {
+        caller.go()?;
+        caller.read::<Phase>()?.add_to(&mut figures, phase);
+    }
+    caller.stop()?;
+    Ok(figures)
+}
+
+/// One in so many calls is made in the Jazz form too.
+const JAZZ_FORM_SHARE: usize = 10;
 
 impl Phase {
     fn add_to(&self, figures: &mut Value, phase: &str) {
@@ -90,7 +129,7 @@ pub fn plain(calls: Calls, directory: &Path) -> Result<Value, Error> {
 pub async fn callee_role(_: ()) -> Result<(), Error> {
     replica::run(echo::callee(), |replica, mut steps| async move {
         replica.serve(EchoContract, Service)?;
-        tell(&"up")?;
+        tell(&std::env::var(reside::config::INTERNAL_ENDPOINT)?)?;
         steps.finished().await;
         Ok(())
     })
@@ -110,6 +149,38 @@ pub async fn caller_role(calls: Calls) -> Result<(), Error> {
         Ok(())
     })
     .await
+}
+
+/// What the caller in the Jazz form is told.
+#[derive(Serialize, Deserialize)]
+pub struct JazzCallerArgs {
+    url: String,
+    account: AccountArgs,
+    callee: AccountArgs,
+    endpoint: String,
+    calls: Calls,
+}
+
+/// An account that calls in the Jazz form.
+pub async fn jazz_caller_role(args: JazzCallerArgs) -> Result<(), Error> {
+    let node = args.account.connect(&args.url).await?;
+    let callee = Callee {
+        account: args.callee.id.parse()?,
+        name: echo::CALLEE.to_owned(),
+        endpoint: args.endpoint,
+    };
+    let caller = Arc::new(JazzCaller::new(node, callee));
+    let call = move |text: String| {
+        let client = ContractClient::new(EchoContract::identity(), caller.clone());
+        async move {
+            let answer: Text = client.call("echo", false, &Text { text }).await?;
+            Ok(answer.text)
+        }
+    };
+    let mut steps = Steps::listen();
+    args.calls.run(&mut steps, call).await?;
+    steps.finished().await;
+    Ok(())
 }
 
 /// The plain server.
