@@ -317,17 +317,20 @@ impl Sync {
             let Some(peer) = self.peers.get_mut(&id) else {
                 continue;
             };
-            let mut serve = Vec::new();
+            let (mut serve, mut receive) = (Vec::new(), Vec::new());
             if peer.has_room(0, MAX_PARKED_MESSAGES / 2, MAX_PARKED_BYTES / 2) {
                 let room = MAX_PARKED_MESSAGES / 2;
-                serve.extend(std::iter::from_fn(|| peer.postponed.serve.pop_first()).take(room));
-                let receive = std::iter::from_fn(|| peer.postponed.receive.pop_first());
-                // A correction: the peer sends again what we lack.
-                self.acknowledge
-                    .extend(receive.take(room - serve.len()).map(|value| ((id, value), true)));
+                let postponed = &mut peer.postponed;
+                serve.extend(std::iter::from_fn(|| postponed.serve.pop_first()).take(room));
+                let room = room - serve.len();
+                receive.extend(std::iter::from_fn(|| postponed.receive.pop_first()).take(room));
             }
             if peer.postponed.len() > 0 {
                 self.postponing.insert(id);
+            }
+            for value in receive {
+                // The peer sends again what we lack.
+                self.acknowledge(id, &value, true);
             }
             for value in serve {
                 self.serve(values, id, &value, BTreeSet::new());

@@ -87,7 +87,7 @@ pub struct Sync {
     /// Values that changed since the last flush.
     dirty: IndexSet<CoId>,
     /// Acknowledgements that wait for the flush; `true`: a correction.
-    acknowledge: BTreeMap<(PeerId, CoId), bool>,
+    acknowledgements: BTreeMap<(PeerId, CoId), bool>,
     /// The time of the latest input.
     now: Timestamp,
     out: VecDeque<Output>,
@@ -126,7 +126,7 @@ impl Sync {
     pub fn disconnected(&mut self, id: PeerId) {
         self.peers.remove(&id);
         self.servers.remove(&id);
-        self.acknowledge.retain(|(peer, _), _| *peer != id);
+        self.acknowledgements.retain(|(peer, _), _| *peer != id);
         self.drop_jobs_of(id);
     }
 
@@ -189,7 +189,7 @@ impl Sync {
         for id in &dirty {
             self.store(values, id);
         }
-        for ((peer, id), is_correction) in std::mem::take(&mut self.acknowledge) {
+        for ((peer, id), is_correction) in std::mem::take(&mut self.acknowledgements) {
             self.send_known(values, peer, &id, is_correction);
         }
         if dirty.is_empty() {
@@ -247,6 +247,11 @@ impl Sync {
 
     fn servers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.servers.iter().copied()
+    }
+
+    /// Has the next flush acknowledge what a peer sent. What is a correction stays one, whatever comes after it.
+    fn acknowledge(&mut self, peer: PeerId, id: &CoId, is_correction: bool) {
+        *self.acknowledgements.entry((peer, id.clone())).or_default() |= is_correction;
     }
 
     fn send(&mut self, peer: PeerId, message: Message) {

@@ -57,7 +57,7 @@ impl Sync {
             if content.header.is_none() {
                 value.confirmed = Have::default();
                 value.sent = Have::default();
-                self.acknowledge.insert((peer, id), true);
+                self.acknowledge(peer, &id, true);
                 return;
             }
         }
@@ -147,7 +147,7 @@ impl Sync {
                     .merge(true, &log.known_state().sessions);
             }
         }
-        self.acknowledge.insert((peer, id.clone()), gap);
+        self.acknowledge(peer, &id, gap);
         if changed {
             // At once: what waited for the value may tell others of it.
             self.store(values, &id);

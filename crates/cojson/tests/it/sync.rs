@@ -149,3 +149,20 @@ fn nobody_hears_of_a_value_before_it_is_stored() {
     }
     assert!(is_told);
 }
+
+#[test]
+fn a_gap_is_told_of_whatever_comes_after_it() {
+    let (mut net, map) = shared_map();
+    let mut pushed = Vec::new();
+    for key in ["a", "b", "c"] {
+        write(&mut net, ALICE, &map, key);
+        pushed.extend(sent(&mut net.clients[ALICE]));
+    }
+    // Out of order, and all before anything is answered.
+    for message in [pushed.remove(0), pushed.remove(1), pushed.remove(0)] {
+        net.server.handle_message(NOW, PeerId(ALICE as u64), message);
+    }
+    let answers = sent(&mut net.server);
+    let correction = |message: &Message| matches!(message, Message::Known { state, is_correction: true } if state.id == map);
+    assert!(answers.iter().any(correction), "{answers:?}");
+}
