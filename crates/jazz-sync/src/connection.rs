@@ -28,9 +28,9 @@ const FAREWELL_TIME: Duration = Duration::from_secs(2);
 /// Every idle connection has a buffer of this size. Longer frames get a longer one for as long as they take.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// After so many messages it is awaited what storage makes of them: whether there is room for answers is only known
-/// once they have been read.
-const MESSAGES_AT_ONCE: u64 = 16;
+/// After so many questions it is awaited what storage makes of them: whether there is room for the answers, which may be
+/// much longer, is only known once they have been read.
+const QUESTIONS_AT_ONCE: u64 = 16;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -136,7 +136,7 @@ pub async fn run(io: TokioIo<Upgraded>, shared: &Shared) {
         peer,
         answers: outgoing.sender(),
         shared,
-        taken: 0,
+        questions: 0,
     };
     let end = {
         let mut writing = std::pin::pin!(write(&mut sink, &mut outgoing, shared));
@@ -170,8 +170,8 @@ struct Reader<'a> {
     peer: PeerId,
     answers: Outgoing,
     shared: &'a Shared,
-    /// How many messages were taken.
-    taken: u64,
+    /// How many messages were taken that aren't content: what is sent to us is acknowledged in few words.
+    questions: u64,
 }
 
 impl Reader<'_> {
@@ -219,14 +219,15 @@ impl Reader<'_> {
         // One by one: a frame may ask for much more than it holds.
         for message in messages {
             shared.metrics.messages_received.add(1);
+            let is_question = !matches!(message, Incoming::Message(Message::Content(_)));
             if let Incoming::Message(message) = &message {
                 self.look_at(message)?;
             }
             shared.driver.room().await;
             self.answers.room(shared.limits.queue_bytes_max / 4).await;
             shared.driver.receive(self.peer, [message]);
-            self.taken += 1;
-            if self.taken.is_multiple_of(MESSAGES_AT_ONCE) {
+            self.questions += u64::from(is_question);
+            if is_question && self.questions.is_multiple_of(QUESTIONS_AT_ONCE) {
                 shared.driver.wait_for_storage().await;
             }
         }
