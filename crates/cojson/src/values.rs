@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::group::{Groups, Role};
-use crate::header::{Header, Kind};
+use crate::header::{Header, Kind, Ruleset};
 use crate::ids::{Author, CoId, SessionId, Signature, SignerId};
 use crate::limits::DEFAULT_MAX_FUTURE_MILLIS;
 use crate::log::{AppendError, Appended, CoValueLog};
@@ -62,6 +62,8 @@ pub struct Values {
     origins: HashMap<Beginning, (CoId, SessionId)>,
     max_future_millis: u64,
     insiders: Insiders,
+    /// Grows with every change of a group or an account, at least.
+    group_changes: u64,
 }
 
 /// Author and hash of what a session begins with.
@@ -74,6 +76,7 @@ impl Default for Values {
             origins: HashMap::new(),
             max_future_millis: DEFAULT_MAX_FUTURE_MILLIS,
             insiders: Insiders::default(),
+            group_changes: 0,
         }
     }
 }
@@ -91,7 +94,14 @@ impl Values {
 
     /// The log of `id`, to append to. Received transactions go through [`Values::receive`].
     pub fn get_mut(&mut self, id: &CoId) -> Option<&mut CoValueLog> {
-        self.logs.get_mut(id)
+        let log = self.logs.get_mut(id)?;
+        self.group_changes += u64::from(is_group(log.header()));
+        Some(log)
+    }
+
+    /// A number that is another one whenever a group or an account may have changed.
+    pub(crate) fn group_changes(&self) -> u64 {
+        self.group_changes
     }
 
     /// Whether the header of `id` is here.
@@ -116,6 +126,7 @@ impl Values {
 
     /// Makes a CoValue known by its header; one that is here already stays.
     pub fn insert(&mut self, header: Header) -> &mut CoValueLog {
+        self.group_changes += u64::from(is_group(&header));
         self.logs
             .entry(header.id().clone())
             .or_insert_with(|| CoValueLog::new(header))
@@ -133,12 +144,14 @@ impl Values {
                     .or_insert_with(|| (log.id().clone(), session.clone()));
             }
         }
+        self.group_changes += u64::from(is_group(log.header()));
         self.logs.insert(log.id().clone(), log);
     }
 
     /// Forgets a CoValue; storage may still have it.
     pub fn remove(&mut self, id: &CoId) -> Option<CoValueLog> {
         let log = self.logs.swap_remove(id)?;
+        self.group_changes += u64::from(is_group(log.header()));
         self.insiders.forget(id);
         for (session, content) in log.sessions() {
             if let Some(beginning) = beginning(log.header(), session, content.transactions())
@@ -262,13 +275,18 @@ impl Values {
             let author = session.author().clone();
             return Err(ReceiveError::TooMuchOfOutsiders { author });
         }
-        let log = self.logs.get_mut(id).expect("looked up above");
+        let log = self.get_mut(id).expect("looked up above");
         let appended = log.append(session, after, transactions, signature, &signer)?;
         if let Some(beginning) = beginning {
             self.origins.insert(beginning, (id.clone(), session.clone()));
         }
         Ok(appended)
     }
+}
+
+/// Whether the value has members and keys: it is a group or an account.
+fn is_group(header: &Header) -> bool {
+    matches!(header.ruleset(), Ruleset::Group { .. })
 }
 
 /// The value that a transaction says is deleted.

@@ -66,12 +66,19 @@ impl Groups {
 
     /// Brings a group and everything it inherits from up to the logs. `None` if it isn't here or is no group.
     pub fn refresh(&mut self, values: &Values, id: &CoId) -> Option<&GroupView> {
+        let now = Some(values.group_changes());
+        // As nearly always: every read and every write asks, and groups change rarely.
+        if self.views.get(id).is_some_and(|view| view.refreshed_at == now) {
+            return self.views.get(id);
+        }
         loop {
             let (closure, met) = self.refresh_known(values, id);
             // A transaction that didn't count before may now name a parent that nobody looked at.
             let watched = closure.iter().flat_map(|id| self.views[id].watched.keys());
             if watched.into_iter().all(|parent| met.contains(parent)) {
-                return self.views.get(id);
+                let view = self.views.get_mut(id)?;
+                view.refreshed_at = now;
+                return Some(view);
             }
         }
     }

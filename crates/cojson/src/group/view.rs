@@ -26,6 +26,8 @@ pub struct GroupView {
     pub(super) evaluated: usize,
     /// Up to when this group and everything it inherits from has been evaluated, in the present refresh.
     pub(super) settled: Option<Timestamp>,
+    /// [`Values::group_changes`](crate::values::Values) when the last refresh of this group ended.
+    pub(super) refreshed_at: Option<u64>,
     /// Whether a transaction is just being judged.
     pub(super) is_busy: bool,
     /// Valid transactions by key, in order, as positions in `queue`.
@@ -92,6 +94,7 @@ impl GroupView {
             queue: Vec::new(),
             evaluated: 0,
             settled: None,
+            refreshed_at: None,
             is_busy: false,
             fields: BTreeMap::new(),
             parents: Vec::new(),
