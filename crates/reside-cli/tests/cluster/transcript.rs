@@ -53,8 +53,9 @@ fn a_cluster_from_nothing_to_its_end() {
     });
     assert!(home.fails("replica list").contains("reside up local"));
     home.up();
-    home.wait_for_status(&["greeter"], "running");
-    assert_eq!(home.json("replica list"), before, "it is as it was");
+    home.eventually("everything as it was", || {
+        (home.json("replica list") == before).then_some(())
+    });
     assert_eq!(home.json("call greeter count {}"), json!({ "count": 3 }));
 
     assert!(home.fails("cluster delete local").contains("--yes"));
