@@ -66,6 +66,8 @@ fn a_full_disk_loses_nothing() {
     }
     let home = Home::with_images();
     let disk = SmallDisk::mount(&home.cluster(), "24m");
+    // What is said about the full disk must find room.
+    let _logs = SmallDisk::mount(&home.cluster().join("logs"), "4m");
     home.up();
     home.ok(&format!("replica load {GREETER} --yes"));
     home.change_greeting("grant");
