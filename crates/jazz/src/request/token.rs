@@ -1,8 +1,5 @@
 //! Auth tokens: an account's signature over the time, as `generateAuthToken` and `authenticateRequest` of jazz-tools have
 //! them.
-//!
-//! A token names no audience and no request, and may be used any number of times within its life by whoever sees it.
-//! It tells who *may* be there; it is no proof for anything that matters.
 
 use std::time::Duration;
 
@@ -55,7 +52,8 @@ pub fn generate_auth_token(node: &Node) -> String {
 
 /// The account whose token is in a header `Authorization`; `None` without such a header, or if it is of another scheme.
 ///
-/// Read [what a token is worth](self) first.
+/// A token names no audience and no request, and may be used any number of times within its life by whoever sees it: it tells
+/// who *may* be there, and is no proof for anything that matters.
 pub async fn authenticate_request(
     node: &Node,
     authorization: Option<&str>,
