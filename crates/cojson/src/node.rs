@@ -124,10 +124,10 @@ impl Node {
         }
     }
 
-    /// Has own writes wait until [`Node::flush`] is called, so that many of them are signed and sent as one. They show at
-    /// once here.
-    pub fn hold_writes(&mut self) {
-        self.holds_writes = true;
+    /// Whether own writes wait until [`Node::flush`] is called, so that many of them are signed and sent as one. They show
+    /// at once here.
+    pub fn hold_writes(&mut self, hold: bool) {
+        self.holds_writes = hold;
     }
 
     /// How far ahead of the clock received transactions may be dated.

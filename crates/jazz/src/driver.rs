@@ -145,7 +145,7 @@ impl Driver {
     /// Has own writes leave by themselves: the first at once, more of them at most once in [`FLUSH_INTERVAL`], so that
     /// however many there are, one signature and one message per value do.
     fn started(self) -> Self {
-        self.0.core.lock().node.hold_writes();
+        self.0.core.lock().node.hold_writes(true);
         let (driver, held_writes) = (self.downgrade(), self.0.held_writes.clone());
         let flushing = tokio::spawn(async move {
             loop {
@@ -315,8 +315,10 @@ impl Driver {
         self.0.connections.lock().push(connection);
     }
 
-    /// Connects this node, as a client, with another one of this process. For tests.
+    /// Connects this node, as a client, with another one of this process. For tests: from now on own writes leave at once,
+    /// so that whoever asks the server after a write finds it there.
     pub fn connect_local(&self, server: &Driver) -> LocalConnection {
+        self.with(|node, _| node.hold_writes(false));
         let (to_server, from_client) = self.add_peer(PeerRole::Server, QueueLimits::unbounded());
         let (to_client, from_server) = server.add_peer(PeerRole::Client, QueueLimits::unbounded());
         let pumps = [

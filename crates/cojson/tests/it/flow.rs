@@ -76,7 +76,7 @@ fn both_sides_hear_what_they_lack_of_one_value_when_they_meet_again() {
 #[test]
 fn held_writes_show_at_once_and_leave_when_flushed() {
     let mut net = Net::new(1, 21);
-    net.clients[0].hold_writes();
+    net.clients[0].hold_writes(true);
     let group = net.run(0, |node, cx| node.create_group(cx).unwrap());
     let map = create(&mut net, ValueType::CoMap, &group, vec![set("a", 1)]);
     let node = &mut net.clients[0];
@@ -95,7 +95,7 @@ fn a_node_that_holds_writes_tells_nobody_of_them() {
     let group = net.run(0, |node, cx| node.create_group(cx).unwrap());
     let map = create(&mut net, ValueType::CoMap, &group, vec![set("a", 1)]);
     net.settle();
-    net.clients[0].hold_writes();
+    net.clients[0].hold_writes(true);
     net.run(0, |node, cx| {
         node.write(cx, &map, &[set("a", 2)], Privacy::Private, None)
             .unwrap();
@@ -120,7 +120,7 @@ fn no_link_leaves_before_what_it_leads_to() {
     let group = net.run(0, |node, cx| node.create_group(cx).unwrap());
     let list = create(&mut net, ValueType::CoList, &group, Vec::new());
     net.settle();
-    net.clients[0].hold_writes();
+    net.clients[0].hold_writes(true);
     let mut items = Vec::new();
     for number in 0..5 {
         let item = create(&mut net, ValueType::CoMap, &group, vec![set("number", number)]);
