@@ -25,6 +25,8 @@
 //! # A complete example
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use jazz::{CoList, CoMap, LocalServer, Node, Ref, Role, Timestamp};
 //!
 //! #[derive(CoMap, Clone, Debug, PartialEq)]
@@ -45,12 +47,14 @@
 //! let server = LocalServer::new(); // or `.sync_server("wss://…")` below
 //! let ada = Node::builder().local_server(&server).create_account("Ada").connect().await?;
 //! let bob = Node::builder().local_server(&server).create_account("Bob").connect().await?;
+//! bob.wait_for_sync(Duration::from_secs(10)).await?; // from now on others find his account
 //!
 //! // Ada's book belongs to a group in which Bob may write.
 //! let group = ada.create_group()?;
 //! group.add_member(bob.account_id(), Role::Writer).await?;
 //! let greetings = ada.create_list(&group, [])?;
 //! let book = ada.create(&group, GuestBook { title: "Guests".into(), greetings: greetings.reference() })?;
+//! ada.wait_for_sync(Duration::from_secs(10)).await?;
 //!
 //! // Bob loads it with everything in it, and writes: the greeting and its place in the list, or neither.
 //! let mine = bob.load_deep(&book.reference(), 2).await?.complete()?;

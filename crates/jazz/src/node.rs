@@ -338,6 +338,7 @@ impl NodeBuilder {
         if let Some(url) = self.server {
             driver.connect_websocket(url);
         }
+        let is_local = self.local_server.is_some();
         let local = self.local_server.map(|server| driver.connect_local(&server.0));
         let load_timeout = self.load_timeout.unwrap_or(LOAD_TIMEOUT);
         let credentials = account.act(&driver, load_timeout).await?;
@@ -355,6 +356,11 @@ impl NodeBuilder {
         if let Some(migrate) = self.migration {
             let migrated = migrate(node.clone()).await;
             migrated.map_err(|error| ConnectError::Migration(Box::new(error)))?;
+        }
+        if is_local {
+            // Within a process nobody should have to wait for an account that another node has just made. That the server
+            // is slow is no error here.
+            let _ = node.wait_for_sync(load_timeout).await;
         }
         Ok(node)
     }
