@@ -6,9 +6,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { answer } from "./answer.mjs";
 
 const TIMEOUT = 100_000;
 const FLAGS = [
@@ -68,14 +68,7 @@ const requests = {
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { request, ...parameters } = JSON.parse(line);
-  try {
-    process.stdout.write(JSON.stringify({ ok: await requests[request](parameters) }) + "\n");
-  } catch (error) {
-    process.stdout.write(JSON.stringify({ error: String(error?.stack ?? error) }) + "\n");
-  }
-}
+await answer(requests);
 await browser.close();
 await rm(profile, { recursive: true, force: true });
 process.exit(0);

@@ -1,7 +1,6 @@
 // A jazz-tools client that a test drives: one JSON request per line on stdin, one JSON answer per line on stdout.
 //
 //   node client.mjs ws://127.0.0.1:PORT
-import { createInterface } from "node:readline";
 import { Account, Group, co, z } from "jazz-tools";
 import { startWorker } from "jazz-tools/worker";
 import { WasmCrypto } from "cojson/crypto/WasmCrypto";
@@ -9,6 +8,7 @@ import { createWebSocketPeer } from "cojson-transport-ws";
 import { WebSocket } from "ws";
 import * as everything from "./everything.mjs";
 import { COMPLETE, Everything, Leaf, Note } from "./schema.mjs";
+import { answer } from "./answer.mjs";
 
 // Standard output is for answers.
 for (const level of ["log", "info", "debug", "warn"]) console[level] = () => {};
@@ -166,12 +166,5 @@ const requests = {
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { request, ...parameters } = JSON.parse(line);
-  try {
-    process.stdout.write(JSON.stringify({ ok: await requests[request](parameters) }) + "\n");
-  } catch (error) {
-    process.stdout.write(JSON.stringify({ error: String(error?.stack ?? error) }) + "\n");
-  }
-}
+await answer(requests);
 process.exit(0);

@@ -3,7 +3,6 @@
 //
 //   node requests.mjs ws://127.0.0.1:PORT
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
 import {
   Account, JazzRequestError, authenticateRequest, experimental_defineRequest, generateAuthToken, isJazzRequestError, z,
 } from "jazz-tools";
@@ -12,6 +11,7 @@ import { WasmCrypto } from "cojson/crypto/WasmCrypto";
 import { createWebSocketPeer } from "cojson-transport-ws";
 import { WebSocket } from "ws";
 import { defineReplicaMethod } from "./reside.mjs";
+import { answer } from "./answer.mjs";
 
 const server = process.argv[2];
 const SYNC = { timeout: 20_000 };
@@ -105,12 +105,5 @@ const requests = {
   },
 };
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { request, ...parameters } = JSON.parse(line);
-  try {
-    process.stdout.write(JSON.stringify({ ok: await requests[request](parameters) }) + "\n");
-  } catch (error) {
-    process.stdout.write(JSON.stringify({ error: String(error?.stack ?? error) }) + "\n");
-  }
-}
+await answer(requests);
 process.exit(0);

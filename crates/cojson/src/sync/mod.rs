@@ -178,11 +178,6 @@ impl Sync {
         self.dirty.insert(id.clone());
     }
 
-    /// The values that changed since the last flush. Own transactions among them must be signed before it.
-    pub fn dirty(&self) -> impl Iterator<Item = &CoId> {
-        self.dirty.iter()
-    }
-
     /// Stores and sends what changed, and acknowledges what was received.
     pub fn flush(&mut self, values: &Values) {
         let dirty = std::mem::take(&mut self.dirty);
