@@ -1,17 +1,18 @@
 //! What accounts may do at this replica: the table that checks look into, and its publication to each account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jazz::{AccountId, Co, CoId, CoRecord, Node, Ref, Role, Timestamp};
+use jazz::{AccountId, Co, CoId, CoRecord, LoadError, Node, Ref, Role, Timestamp};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tracing::warn;
 
 use crate::{
     clock::Clock,
     contract::{BoxError, Permission},
     identity::Identity,
-    rcb::{Grant, PermissionEntry},
+    rcb::{Grant, PermissionEntry, UserPermission, UserPermissions},
 };
 
 /// What one account was granted at one replica, by [`Grant::grant_key`]; readable by that account alone.
@@ -41,6 +42,19 @@ pub struct PublishedGrant {
 pub(crate) struct GrantTable {
     pub(crate) clock: Clock,
     entries: RwLock<BTreeMap<String, TableEntry>>,
+    pub(crate) users: UserPermissions,
+    /// What was seen of `users`, to tell what has changed.
+    seen: RwLock<BTreeMap<String, UserPermission>>,
+}
+
+/// Who says that a permission should be granted or not, and what.
+#[derive(Debug)]
+pub(crate) struct Source {
+    /// An entry of Alpha's; otherwise it comes from the user manager.
+    pub(crate) of_alpha: Option<Co<PermissionEntry>>,
+    pub(crate) entry: PermissionEntry,
+    /// It has left the control block, which counts as revoked.
+    pub(crate) gone: bool,
 }
 
 struct TableEntry {
@@ -50,10 +64,12 @@ struct TableEntry {
 }
 
 impl GrantTable {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, users: UserPermissions) -> Self {
         Self {
             clock,
-            entries: RwLock::new(BTreeMap::new()),
+            entries: RwLock::default(),
+            users,
+            seen: RwLock::default(),
         }
     }
 
@@ -73,12 +89,50 @@ impl GrantTable {
         self.entries.write().remove(key);
     }
 
-    /// Returns the entry and whether it has left the control block.
-    pub(crate) fn get(&self, key: &str) -> Option<(Co<PermissionEntry>, bool)> {
-        self.entries
+    /// Returns who says something about a permission; Alpha, if it does, comes first.
+    pub(crate) fn sources(&self, key: &str) -> Result<Vec<Source>, LoadError> {
+        let of_alpha = self
+            .entries
             .read()
             .get(key)
-            .map(|found| (found.entry.clone(), found.gone))
+            .map(|found| (found.entry.clone(), found.gone));
+        let mut sources = Vec::with_capacity(2);
+        if let Some((co, gone)) = of_alpha {
+            let entry = co.get()?;
+            let of_alpha = Some(co);
+            sources.push(Source {
+                of_alpha,
+                entry,
+                gone,
+            });
+        }
+        let of_users = self.users.get(key)?;
+        sources.extend(of_users.map(|entry| Source {
+            of_alpha: None,
+            entry,
+            gone: false,
+        }));
+        Ok(sources)
+    }
+
+    /// Looks at what is expected of users by now; returns the keys of what has changed since the last look. What can't be
+    /// read counts as revoked.
+    pub(crate) fn look_at_users(&self) -> Result<Vec<String>, LoadError> {
+        let mut present = BTreeMap::new();
+        for (key, permission) in self.users.expected.try_entries()? {
+            match permission {
+                Ok(permission) => drop(present.insert(key, permission)),
+                Err(error) => warn!(key, %error, "a permission of a user can't be read"),
+            }
+        }
+        let mut seen = self.seen.write();
+        let gone = seen.keys().filter(|key| !present.contains_key(*key));
+        let new = present
+            .iter()
+            .filter(|(key, permission)| seen.get(*key) != Some(permission));
+        let changed = gone.chain(new.map(|(key, _)| key)).cloned().collect();
+        *seen = present;
+        Ok(changed)
     }
 
     /// Tells whether this very value is the entry under the key.
@@ -89,41 +143,72 @@ impl GrantTable {
             .is_some_and(|found| !found.gone && found.entry.id() == id)
     }
 
+    /// Returns the keys of Alpha's entries.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.entries.read().keys().cloned().collect()
     }
 
+    /// Returns the keys of all permissions that anybody ever said something about.
+    pub(crate) fn all_keys(&self) -> Result<BTreeSet<String>, LoadError> {
+        let mut keys: BTreeSet<String> = self.users.current.keys()?.into_iter().collect();
+        keys.extend(self.keys());
+        keys.extend(self.seen.read().keys().cloned());
+        Ok(keys)
+    }
+
     pub(crate) fn granted<P: Permission>(&self, account: &AccountId, permission: &P) -> Option<P> {
-        let key = Grant::of(account, permission).ok()?.entry_key();
-        let (entry, gone) = self.get(&key)?;
-        let entry = entry.get().ok()?;
-        let counts = !gone && entry.key() == key && entry.is_effective(self.clock.now());
-        counts
-            .then(|| serde_json::from_value(Value::Object(entry.expected.params)).ok())
-            .flatten()
+        let grant = Grant::of(account, permission).ok()?;
+        let (key, now) = (grant.entry_key(), self.clock.now());
+        let sources = self.sources(&key).ok()?.into_iter();
+        // Two permissions can have the same key; what is meant must be what was granted.
+        let mut counting = sources.filter(|source| source.entry.grant() == grant && source.is_effective(now));
+        counting.find_map(|source| serde_json::from_value(Value::Object(source.entry.expected.params)).ok())
     }
 
     /// Returns what counts for the account now.
     fn effective(&self, account: &AccountId) -> BTreeMap<String, PublishedGrant> {
         let now = self.clock.now();
         let prefix = format!("{account}:");
-        let present: Vec<_> = {
-            let entries = self.entries.read();
-            let of_account = entries
-                .range(prefix.clone()..)
-                .take_while(|(key, _)| key.starts_with(&prefix));
-            of_account
-                .filter(|(_, found)| !found.gone)
-                .map(|(_, found)| found.entry.clone())
-                .collect()
-        };
-        let counting = present
-            .iter()
-            .filter_map(|entry| entry.get().ok())
-            .filter(|entry| entry.is_effective(now));
-        counting
-            .map(|entry| (entry.grant().grant_key(), published(entry)))
+        let of_account = |key: &&String| key.starts_with(&prefix);
+        let from = prefix.clone()..;
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        keys.extend(
+            self.entries
+                .read()
+                .range(from.clone())
+                .map(|(key, _)| key)
+                .take_while(of_account)
+                .cloned(),
+        );
+        keys.extend(
+            self.seen
+                .read()
+                .range(from)
+                .map(|(key, _)| key)
+                .take_while(of_account)
+                .cloned(),
+        );
+        keys.into_iter()
+            .filter_map(|key| {
+                let sources = self.sources(&key).ok()?;
+                let source = sources
+                    .into_iter()
+                    .find(|source| source.entry.key() == key && source.is_effective(now))?;
+                Some((source.entry.grant().grant_key(), published(source.entry)))
+            })
             .collect()
+    }
+}
+
+impl Source {
+    /// Tells whether it makes the permission count.
+    fn is_effective(&self, now: Timestamp) -> bool {
+        !self.gone && self.entry.is_effective(now)
+    }
+
+    /// Tells whether it wants the permission to be granted.
+    pub(crate) fn is_granted(&self, now: Timestamp) -> bool {
+        !self.gone && self.entry.expected.is_granted(now)
     }
 }
 

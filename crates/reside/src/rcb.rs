@@ -1,9 +1,10 @@
 //! Replica Control Blocks: the Jazz objects that tell a replica what it got and what it must grant.
 //!
-//! Alpha (and whoever else may) writes what is *expected* of a permission; the replica writes what is *current*. Each
-//! permission is a CoMap of its own, so that the two never write the same value.
+//! Two write what is *expected* of permissions, each in a place of its own: Alpha in `permissions`, a CoMap for each, and
+//! the user manager in `userPermissions`, one record, because users are many. A permission is granted if either says so;
+//! if both do, Alpha's params count. The replica writes what is *current* beside each, so that every value has one writer.
 
-use jazz::{AccountId, Co, CoMap, CoRecord, Group, Node, Ref, Timestamp};
+use jazz::{AccountId, Co, CoMap, CoRecord, Group, LoadError, Node, Ref, Timestamp, WriteError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -24,6 +25,10 @@ pub struct ControlBlock {
     pub requirements: Ref<CoRecord<Vec<AccountId>>>,
     /// Permissions that accounts have at this replica, by [`PermissionEntry::key`].
     pub permissions: Ref<CoRecord<Ref<PermissionEntry>>>,
+    /// What the user manager says that users may do here, by the same keys; see [`UserPermissions`].
+    pub user_permissions: Option<Ref<CoRecord<UserPermission>>>,
+    /// What the replica has carried out of that.
+    pub current_user_permissions: Option<Ref<CoRecord<UserPermission>>>,
 }
 
 /// A permission of one account at one replica: what it should be, and what the replica made of it.
@@ -66,6 +71,33 @@ pub struct Current {
     /// With which params.
     #[serde(default)]
     pub params: Map<String, Value>,
+}
+
+/// A permission of a user at one replica, in one piece: as it should be, or as the replica has carried it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserPermission {
+    /// The contract that defines the permission.
+    pub identity: Identity,
+    /// The permission's name in the contract.
+    pub name: String,
+    /// Whose permission it is.
+    pub account: AccountId,
+    /// Which instance, if the permission has instance keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    /// Whether, with which params, and until when.
+    #[serde(flatten)]
+    pub expected: Expected,
+}
+
+/// The permissions of users in a control block: what the user manager expects, and what the replica has carried out.
+#[derive(Clone, Debug)]
+pub struct UserPermissions {
+    /// Written by the user manager alone, by [`Grant::entry_key`].
+    pub expected: Co<CoRecord<UserPermission>>,
+    /// Written by the replica alone, by the same keys.
+    pub current: Co<CoRecord<UserPermission>>,
 }
 
 /// Names a permission of an account, as a control block keys it.
@@ -166,6 +198,106 @@ impl PermissionEntry {
     }
 }
 
+impl UserPermission {
+    /// A permission, as it should be.
+    pub fn new(grant: Grant, expected: Expected) -> Self {
+        let Grant {
+            account,
+            identity,
+            name,
+            instance_id,
+        } = grant;
+        Self {
+            identity,
+            name,
+            account,
+            instance_id,
+            expected,
+        }
+    }
+
+    /// Returns what names the permission.
+    pub fn grant(&self) -> Grant {
+        Grant {
+            account: self.account.clone(),
+            identity: self.identity.clone(),
+            name: self.name.clone(),
+            instance_id: self.instance_id.clone(),
+        }
+    }
+
+    fn into_entry(self, current: Option<Current>) -> PermissionEntry {
+        PermissionEntry {
+            identity: self.identity,
+            name: self.name,
+            account: self.account,
+            instance_id: self.instance_id,
+            expected: self.expected,
+            current,
+        }
+    }
+}
+
+impl UserPermissions {
+    /// Opens those of a control block; an old control block gets them now. Whoever may write it may do this.
+    pub async fn open(block: &Co<ControlBlock>) -> Result<Self, BoxError> {
+        let (node, now) = (block.node(), block.get()?);
+        if let (Some(expected), Some(current)) = (&now.user_permissions, &now.current_user_permissions) {
+            let (expected, current) = tokio::try_join!(node.load(expected), node.load(current))?;
+            return Ok(Self { expected, current });
+        }
+        let made = Self::make(node, &block.owner(), now.id).await?;
+        block.update(|block| {
+            block.user_permissions = Some(made.expected.reference());
+            block.current_user_permissions = Some(made.current.reference());
+        })?;
+        Ok(made)
+    }
+
+    async fn make(node: &Node, owner: &Group, id: u32) -> Result<Self, BoxError> {
+        let (expected, current) = tokio::try_join!(
+            node.get_or_create_unique_record(owner, format!("rcb/{id}/user-permissions")),
+            node.get_or_create_unique_record(owner, format!("rcb/{id}/user-permissions/current")),
+        )?;
+        Ok(Self { expected, current })
+    }
+
+    /// Returns a permission as it is now. What left the record counts as revoked.
+    pub fn get(&self, key: &str) -> Result<Option<PermissionEntry>, LoadError> {
+        let done = self.current.get(key)?;
+        Ok(match (self.expected.get(key)?, done) {
+            (Some(wish), done) => Some(wish.into_entry(done.map(Current::from))),
+            (None, Some(mut done)) => {
+                let current = Current::from(done.clone());
+                done.expected.granted = false;
+                Some(done.into_entry(Some(current)))
+            }
+            (None, None) => None,
+        })
+    }
+
+    /// Marks what the replica has carried out.
+    pub(crate) fn mark(&self, grant: Grant, current: Current) -> Result<(), WriteError> {
+        let key = grant.entry_key();
+        let Current { granted, params } = current;
+        let done = Expected {
+            granted,
+            params,
+            expires_at: None,
+        };
+        self.current.insert(key, &UserPermission::new(grant, done))
+    }
+}
+
+impl From<UserPermission> for Current {
+    fn from(done: UserPermission) -> Self {
+        Self {
+            granted: done.expected.granted,
+            params: done.expected.params,
+        }
+    }
+}
+
 impl ControlBlock {
     /// Returns the control block of a replica, made if there is none yet. The group, whose members are the replica (a
     /// writer) and whoever may manage control blocks, decides which: one group owns at most one block per replica.
@@ -179,11 +311,14 @@ impl ControlBlock {
             .get_or_create_unique_record(owner, unique("/permissions"))
             .await?
             .reference();
+        let users = UserPermissions::make(node, owner, id).await?;
         let block = Self {
             id,
             name: name.to_owned(),
             requirements,
             permissions,
+            user_permissions: Some(users.expected.reference()),
+            current_user_permissions: Some(users.current.reference()),
         };
         Ok(node.get_or_create_unique(owner, unique(""), block).await?)
     }
@@ -236,7 +371,16 @@ impl ControlBlock {
                 )
             }
         };
-        if entry.get()?.expected != expected {
+        let found = entry.get()?;
+        // `read` for the instance `all` has the key of `read:all`: what was granted as the one never becomes the other.
+        if found.grant() != *grant {
+            return Err(format!(
+                "the key {key} is that of another permission, {} without instance keys or for another instance",
+                found.name
+            )
+            .into());
+        }
+        if found.expected != expected {
             entry.update(|entry| entry.expected = expected)?;
         }
         if !linked {

@@ -23,7 +23,7 @@ use crate::{
     manifest::{ReplicaClass, RequirementManifest},
     profile::{Endpoints, Profile},
     provider::Connector,
-    rcb::{ControlBlock, PermissionEntry},
+    rcb::{ControlBlock, PermissionEntry, UserPermissions},
     reconcile::{self, Reconciler},
     replica::{Inner, Replica},
     requirement::served_by,
@@ -111,6 +111,7 @@ impl Launch {
             block,
             served_by,
             permissions,
+            users,
         } = opened.map_err(|source| StartError::ControlBlock { id, source })?;
         manifest.fill_replica_name(&block.name);
 
@@ -136,7 +137,7 @@ impl Launch {
             .await
             .map_err(StartError::Profile)?;
         let implementations = Arc::new(prepare(definition, &self.node, &profile).await?);
-        let grants = Arc::new(GrantTable::new(self.clock));
+        let grants = Arc::new(GrantTable::new(self.clock, users));
         // Checks look into the table that this fills: no call may come before it.
         let reconciler = Reconciler::open(reconcile::Context {
             node: self.node.clone(),
@@ -193,19 +194,22 @@ struct OpenBlock {
     block: ControlBlock,
     served_by: Co<CoRecord<Vec<AccountId>>>,
     permissions: Co<CoRecord<Ref<PermissionEntry>>>,
+    users: UserPermissions,
 }
 
 impl OpenBlock {
     async fn load(node: &Node, id: &CoId) -> Result<Self, BoxError> {
         let control_block = node.load(&Ref::<ControlBlock>::new(id.clone())).await?;
         let block = control_block.get()?;
-        let served_by = node.load(&block.requirements).await?;
-        let permissions = node.load(&block.permissions).await?;
+        let (served_by, permissions) =
+            tokio::try_join!(node.load(&block.requirements), node.load(&block.permissions))?;
+        let users = UserPermissions::open(&control_block).await?;
         Ok(Self {
             control_block,
             block,
             served_by,
             permissions,
+            users,
         })
     }
 }

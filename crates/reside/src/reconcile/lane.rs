@@ -6,10 +6,10 @@ use futures::{FutureExt, StreamExt, stream};
 use jazz::{AccountId, Co, CoRecord, LoadError, Node, Ref};
 use tracing::{error, info, warn};
 
-use super::plan::{Place, Plan, Step, plan};
+use super::plan::{Place, fault, plan};
 use crate::{
     contract::{BoxError, Change, HandlerResult},
-    grants::{GrantTable, PublishedGrants, publish},
+    grants::{GrantTable, PublishedGrants, Source, publish},
     implementation::Implementations,
     rcb::PermissionEntry,
 };
@@ -54,9 +54,27 @@ pub(super) enum Outcome {
     /// It can't be understood.
     Ignored,
     /// It is as it should be.
-    Settled { entry: Box<PermissionEntry>, gone: bool },
+    Settled(Settled),
     /// It has to be tried again.
     Failed(BoxError),
+}
+
+/// A permission that is as it should be.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// What everybody says about it.
+    pub entries: Vec<PermissionEntry>,
+    /// Alpha's entry has left the control block.
+    pub gone: bool,
+}
+
+impl Settled {
+    fn of(sources: Vec<Source>) -> Self {
+        Self {
+            gone: sources.iter().any(|source| source.gone),
+            entries: sources.into_iter().map(|source| source.entry).collect(),
+        }
+    }
 }
 
 impl Lane {
@@ -127,57 +145,67 @@ impl Context {
     }
 
     fn is_revocation(&self, key: &str) -> bool {
-        let Some((entry, gone)) = self.table.get(key) else {
-            return false;
-        };
-        gone || entry
-            .get()
-            .is_ok_and(|entry| !entry.expected.is_granted(self.table.clock.now()))
+        let now = self.table.clock.now();
+        let sources = self.table.sources(key);
+        sources.is_ok_and(|sources| sources.iter().all(|source| !source.is_granted(now)))
     }
 
-    /// Brings one entry in order; nothing if it isn't known any more.
+    /// Brings one permission in order; nothing if it isn't known any more.
     async fn carry_out(&self, key: &str) -> Option<Outcome> {
-        let (co, gone) = self.table.get(key)?;
-        let entry = match co.get() {
-            Ok(entry) => entry,
+        let sources = match self.table.sources(key) {
+            Ok(sources) if sources.is_empty() => return None,
+            Ok(sources) => self.understood(key, sources),
             Err(error) => return Some(Outcome::Failed(error.into())),
         };
-        let contract = self.implementations.get(&entry.identity);
-        let instance_keys = contract.and_then(|contract| contract.instance_keys(&entry.name));
-        let place = Place {
-            key,
-            gone,
-            implemented: contract.is_some(),
-            instance_keys,
+        let Some(first) = sources.first() else {
+            return Some(Outcome::Ignored);
         };
-        let Step { change, current } = match plan(&entry, &place, self.table.clock.now()) {
-            Plan::Settled => {
-                return Some(Outcome::Settled {
-                    entry: Box::new(entry),
-                    gone,
-                });
-            }
-            Plan::Ignored(fault) => {
-                warn!(key, fault, "an entry of the control block is ignored");
-                return Some(Outcome::Ignored);
-            }
-            Plan::CarryOut(step) => *step,
+        let Some(step) = plan(&sources, self.table.clock.now()) else {
+            return Some(Outcome::Settled(Settled::of(sources)));
         };
-        if let Err(error) = self.call_handler(&entry, change).await {
+        if let Err(error) = self.call_handler(&first.entry, step.change).await {
             return Some(Outcome::Failed(error));
         }
-        info!(key, granted = current.granted, "a permission was carried out");
-        if let Err(error) = co.update(|entry| entry.current = Some(current)) {
-            return Some(Outcome::Failed(error.into()));
+        for (source, current) in sources.iter().zip(step.marks) {
+            let Some(current) = current else { continue };
+            info!(key, granted = current.granted, "a permission was carried out");
+            let marked = match &source.of_alpha {
+                Some(entry) => entry.update(|entry| entry.current = Some(current)),
+                None => self.table.users.mark(source.entry.grant(), current),
+            };
+            if let Err(error) = marked {
+                return Some(Outcome::Failed(error.into()));
+            }
         }
         // What it is now may differ from what was planned; the change will bring it here again.
-        Some(co.get().map_or_else(
+        Some(self.table.sources(key).map_or_else(
             |error| Outcome::Failed(error.into()),
-            |entry| Outcome::Settled {
-                entry: Box::new(entry),
-                gone,
-            },
+            |sources| Outcome::Settled(Settled::of(sources)),
         ))
+    }
+
+    /// Leaves out what can't be carried out, and says so.
+    fn understood(&self, key: &str, sources: Vec<Source>) -> Vec<Source> {
+        let mut understood: Vec<Source> = Vec::with_capacity(sources.len());
+        for source in sources {
+            let entry = &source.entry;
+            let contract = self.implementations.get(&entry.identity);
+            let place = Place {
+                key,
+                implemented: contract.is_some(),
+                instance_keys: contract.and_then(|contract| contract.instance_keys(&entry.name)),
+            };
+            let is_another = understood
+                .first()
+                .is_some_and(|first| first.entry.grant() != entry.grant());
+            let fault =
+                fault(entry, &place).or(is_another.then_some("its key is that of another permission"));
+            match fault {
+                Some(fault) => warn!(key, fault, "an entry of the control block is ignored"),
+                None => understood.push(source),
+            }
+        }
+        understood
     }
 
     /// Calls the handler, which may fail, hang or panic without harm to other entries.

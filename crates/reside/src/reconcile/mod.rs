@@ -1,7 +1,7 @@
 //! Permission reconciliation: makes what accounts have what the control block says they should have.
 //!
-//! - *Expected flow*: at start and after every change, each entry whose `expected` differs from `current` gets its
-//!   handler called, then `current` set; then the account concerned gets its grants published.
+//! - *Expected flow*: at start and after every change, each permission whose `expected` differs from `current`, be it
+//!   Alpha's or the user manager's, gets its handler called, then `current` set; then the account concerned gets its grants published.
 //! - *Guarantees*: no change is lost, since what is looked at is the state and never the event; one handler at a time
 //!   per account, revocations first; accounts don't wait for each other; what fails is retried with back-off and stops
 //!   nothing else; an end (`expiresAt`) is a revocation at that time.
@@ -31,7 +31,7 @@ use tracing::{error, warn};
 
 pub(crate) use lane::Context;
 pub use lane::HANDLER_TIMEOUT;
-use lane::{Discovered, Lane, LaneEnd, Outcome};
+use lane::{Discovered, Lane, LaneEnd, Outcome, Settled};
 
 use crate::{rcb::PermissionEntry, work_queue::WorkQueue};
 
@@ -47,8 +47,10 @@ const EXPIRY_WAIT_MAX: Duration = Duration::from_secs(60);
 enum Work {
     /// Everything, in case something was missed.
     Resync,
-    /// Which entries are new, and which are gone.
+    /// Which of Alpha's entries are new, and which are gone.
     Discover,
+    /// What is expected of users.
+    Users,
     /// One entry, by its key.
     Entry(String),
     /// What is published to an account.
@@ -72,7 +74,7 @@ pub(crate) struct Reconciler {
     /// What came while it could not be taken up.
     deferred: Vec<Work>,
     /// What was published about, so that an account is looked at only when something of it has changed.
-    settled: HashMap<String, PermissionEntry>,
+    settled: HashMap<String, Vec<PermissionEntry>>,
 }
 
 impl Reconciler {
@@ -97,7 +99,19 @@ impl Reconciler {
                 .map(|_| Work::Discover)
                 .boxed(),
         );
+        reconciler.changes.push(
+            reconciler
+                .cx
+                .table
+                .users
+                .expected
+                .subscribe()
+                .map(|_| Work::Users)
+                .boxed(),
+        );
         reconciler.take_discovered(discovered);
+        reconciler.look_at_users();
+        reconciler.queue_keys();
         reconciler.queue.after(Work::Resync, RESYNC_INTERVAL);
         reconciler
     }
@@ -135,6 +149,10 @@ impl Reconciler {
                 }
                 Work::Resync => {
                     self.queue_everything();
+                    continue;
+                }
+                Work::Users => {
+                    self.look_at_users();
                     continue;
                 }
                 Work::Entry(key) => key.split(':').next().unwrap_or_default(),
@@ -205,8 +223,33 @@ impl Reconciler {
     fn queue_everything(&mut self) {
         self.queue.after(Work::Resync, RESYNC_INTERVAL);
         self.queue.after(Work::Discover, Duration::ZERO);
-        for key in self.cx.table.keys() {
-            self.queue.after(Work::Entry(key), Duration::ZERO);
+        self.look_at_users();
+        self.queue_keys();
+    }
+
+    fn queue_keys(&mut self) {
+        match self.cx.table.all_keys() {
+            Ok(keys) => {
+                for key in keys {
+                    self.queue.after(Work::Entry(key), Duration::ZERO);
+                }
+            }
+            Err(error) => error!(%error, "the permissions of users can't be read"),
+        }
+    }
+
+    fn look_at_users(&mut self) {
+        match self.cx.table.look_at_users() {
+            Ok(changed) => {
+                self.queue.succeeded(&Work::Users);
+                for key in changed {
+                    self.queue.changed(Work::Entry(key));
+                }
+            }
+            Err(error) => {
+                let retry_in = self.queue.failed(Work::Users);
+                warn!(%error, ?retry_in, "the permissions of users can't be read");
+            }
         }
     }
 
@@ -217,21 +260,18 @@ impl Reconciler {
             let work = Work::Entry(key.clone());
             match outcome {
                 Outcome::Ignored => self.queue.succeeded(&work),
-                Outcome::Settled { entry, gone } => {
+                Outcome::Settled(Settled { entries, gone }) => {
                     self.queue.succeeded(&work);
-                    if let Some(end) = entry
-                        .expected
-                        .expires_at
-                        .filter(|_| entry.is_effective(self.cx.table.clock.now()))
-                    {
-                        self.queue
-                            .after(work, self.cx.table.clock.until(end).min(EXPIRY_WAIT_MAX));
+                    let clock = &self.cx.table.clock;
+                    let counting = entries.iter().filter(|entry| entry.is_effective(clock.now()));
+                    if let Some(end) = counting.filter_map(|entry| entry.expected.expires_at).min() {
+                        self.queue.after(work, clock.until(end).min(EXPIRY_WAIT_MAX));
                     }
                     if gone {
                         self.cx.table.remove(&key);
                         publish |= self.settled.remove(&key).is_some();
-                    } else if self.settled.get(&key) != Some(&*entry) {
-                        self.settled.insert(key, *entry);
+                    } else if self.settled.get(&key) != Some(&entries) {
+                        self.settled.insert(key, entries);
                         publish = true;
                     }
                 }

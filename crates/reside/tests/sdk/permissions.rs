@@ -5,7 +5,7 @@ use std::time::Duration;
 use reside::{
     BoxError, HANDLER_TIMEOUT,
     prelude::*,
-    rcb::{Expected, Grant, PermissionEntry},
+    rcb::{Expected, Grant, PermissionEntry, UserPermission, UserPermissions},
     rpc::Code,
     testing::{Cluster, TestReplica},
 };
@@ -351,4 +351,110 @@ fn only_what_is_expected_and_carried_out_counts() {
             "{entry:?}"
         );
     }
+}
+
+/// Says what a user should be able to do, as the user manager does, and waits until the replica has carried it out.
+async fn expect_of_user(
+    doors: &TestReplica,
+    user: &AccountId,
+    permission: &OpenDoor,
+    expected: Expected,
+) -> Result<UserPermissions, BoxError> {
+    let users = UserPermissions::open(doors.control_block()).await?;
+    let grant = Grant::of(user, permission)?;
+    let key = grant.entry_key();
+    users
+        .expected
+        .insert(&key, &UserPermission::new(grant, expected.clone()))?;
+    let mut current = users.current.subscribe();
+    let is_carried_out = |done: &UserPermission| {
+        let done = &done.expected;
+        done.granted == expected.granted && (!done.granted || done.params == expected.params)
+    };
+    let carried_out = current.wait_for(|current| current.get(&key).is_some_and(is_carried_out));
+    tokio::time::timeout(Duration::from_secs(10), carried_out).await?;
+    Ok(users)
+}
+
+#[tokio::test]
+async fn what_users_may_do_is_carried_out_beside_what_alpha_grants() -> Result<(), BoxError> {
+    let cluster = Cluster::new().await?;
+    let doors = cluster.add(definition(), run).await?;
+    let ada = cluster.account("ada").await?;
+    let red = |times| OpenDoor::new("red").times(times);
+    let granted = |times| red(times).params().map(Expected::granted);
+    let revoked = red(1).params().map(Expected::revoked);
+
+    let users = expect_of_user(&doors, ada.id(), &red(1), granted(1)?).await?;
+    assert!(check(&doors, ada.id(), "red")?);
+    ada.provider::<DoorsContract>(&doors)
+        .wait_for_permission(&red(1), Duration::from_secs(10))
+        .await?;
+    // Alpha's params count; without Alpha the user's do again.
+    cluster.grant(&doors, ada.id(), &red(2)).await?;
+    expect_of_user(&doors, ada.id(), &red(3), granted(3)?).await?;
+    cluster.revoke(&doors, ada.id(), &red(2)).await?;
+    assert!(check(&doors, ada.id(), "red")?);
+    expect_of_user(&doors, ada.id(), &red(3), revoked?).await?;
+    assert!(!check(&doors, ada.id(), "red")?);
+    let seen = [
+        "granted red 1",
+        "updated red 1 2",
+        "updated red 2 3",
+        "revoked red 3",
+    ];
+    assert_eq!(events(doors.replica()).await?, seen);
+
+    // What leaves the record is revoked, also while the replica doesn't run, and a restart repeats nothing.
+    expect_of_user(
+        &doors,
+        ada.id(),
+        &OpenDoor::new("blue"),
+        Expected::granted(OpenDoor::new("blue").params()?),
+    )
+    .await?;
+    let doors = cluster.restart(doors, definition(), run).await?;
+    assert!(check(&doors, ada.id(), "blue")?);
+    doors.stop().await?;
+    users
+        .expected
+        .remove(Grant::of(ada.id(), &OpenDoor::new("blue"))?.entry_key())?;
+    let doors = cluster.restart(doors, definition(), run).await?;
+    assert!(!check(&doors, ada.id(), "blue")?);
+    let data = doors.replica().implementation::<DoorsContract>()?.data().get()?;
+    let mut seen = doors.replica().node().load(&data.events).await?.subscribe();
+    let revoked = seen.wait_for(|events| events.last().is_some_and(|event| event == "revoked blue 0"));
+    let events = revoked.await.ok_or("the replica has ended")??;
+    assert_eq!(events.len(), 6, "{events:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn permissions_whose_keys_are_alike_stay_apart() -> Result<(), BoxError> {
+    let cluster = Cluster::new().await?;
+    let doors = cluster.add(definition(), run).await?;
+    let ada = cluster.account("ada").await?;
+    let red = Grant::of(ada.id(), &OpenDoor::new("red"))?;
+    let like_red = Grant {
+        name: "door:open:red".to_owned(),
+        instance_id: None,
+        ..red.clone()
+    };
+    assert_eq!(red.entry_key(), like_red.entry_key());
+    let granted = Expected::granted(OpenDoor::new("red").params()?);
+    ControlBlock::expect(doors.control_block(), &like_red, granted.clone()).await?;
+    assert!(
+        ControlBlock::expect(doors.control_block(), &red, granted.clone())
+            .await
+            .is_err()
+    );
+    // The user manager's word for the one doesn't become the other.
+    expect_of_user(&doors, ada.id(), &OpenDoor::new("red"), granted).await?;
+    assert!(check(&doors, ada.id(), "red")?);
+    cluster.grant(&doors, ada.id(), &OpenDoor::new("blue")).await?;
+    assert_eq!(
+        events(doors.replica()).await?,
+        ["granted red 0", "granted blue 0"]
+    );
+    Ok(())
 }
