@@ -8,6 +8,7 @@
 
 pub mod client;
 mod clock;
+pub mod compatibility;
 pub mod config;
 pub mod contract;
 mod definition;
