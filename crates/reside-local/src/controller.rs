@@ -7,6 +7,8 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::logs::Logs;
 use crate::manifest::{Checked, Kind};
@@ -35,41 +37,40 @@ impl Context {
 }
 
 /// A process that takes calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub labels: BTreeMap<String, String>,
     /// Real port by the container's port.
     pub ports: BTreeMap<u16, u16>,
+    /// The calls that were passed on to it and that it has not answered yet.
+    pub calls: TaskTracker,
 }
 
-/// The processes that take calls right now.
+/// The processes that take calls right now; those that became ready last stand last.
 #[derive(Default)]
-pub(crate) struct Endpoints(RwLock<BTreeMap<Key, Endpoint>>);
+pub(crate) struct Endpoints(RwLock<Vec<(Key, Endpoint)>>);
 
 impl Endpoints {
     /// Notes that a workload takes calls, or doesn't any more.
     pub fn set(&self, key: &Key, endpoint: Option<Endpoint>) {
         let mut endpoints = self.0.write();
-        match endpoint {
-            Some(endpoint) => drop(endpoints.insert(key.clone(), endpoint)),
-            None => drop(endpoints.remove(key)),
-        }
+        endpoints.retain(|(known, _)| known != key);
+        endpoints.extend(endpoint.map(|endpoint| (key.clone(), endpoint)));
     }
 
-    /// Returns the real port of the newest process with these labels.
-    pub fn find(&self, selector: &BTreeMap<String, String>, port: u16) -> Option<u16> {
+    /// Returns the real port of the newest process with these labels. It counts as being called until the token is
+    /// dropped.
+    pub fn find(&self, selector: &BTreeMap<String, String>, port: u16) -> Option<(u16, TaskTrackerToken)> {
         let endpoints = self.0.read();
-        let selected = |endpoint: &&Endpoint| {
+        let is_selected = |endpoint: &Endpoint| {
             selector
                 .iter()
                 .all(|(key, value)| endpoint.labels.get(key) == Some(value))
         };
-        endpoints
-            .values()
-            .filter(selected)
-            .filter_map(|endpoint| endpoint.ports.get(&port))
-            .next_back()
-            .copied()
+        endpoints.iter().rev().find_map(|(_, endpoint)| {
+            let port = endpoint.ports.get(&port).filter(|_| is_selected(endpoint))?;
+            Some((*port, endpoint.calls.token()))
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::controller::Context;
 use crate::manifest::{Checked, Kind};
@@ -36,8 +37,8 @@ struct Gateway {
 
 /// Where a path leads.
 enum Target {
-    /// To this port.
-    Port(u16),
+    /// To this port, where a process is being called for as long as the token lives.
+    Port(u16, TaskTrackerToken),
     /// To a service none of whose processes takes calls.
     NotReady,
     /// Nowhere.
@@ -56,7 +57,7 @@ pub(crate) fn router(context: Arc<Context>) -> Router {
 
 async fn proxy(State(gateway): State<Gateway>, request: Request) -> Response {
     match route(&gateway.context, request.uri().path()) {
-        Target::Port(port) => forward(&gateway, port, request).await,
+        Target::Port(port, _being_called) => forward(&gateway, port, request).await,
         Target::NotReady => not_ready(),
         Target::Unknown => (StatusCode::NOT_FOUND, "nothing is served under this path\n").into_response(),
     }
@@ -94,7 +95,7 @@ fn route(context: &Context, path: &str) -> Target {
     context
         .endpoints
         .find(&service.selector, port)
-        .map_or(Target::NotReady, Target::Port)
+        .map_or(Target::NotReady, |(port, token)| Target::Port(port, token))
 }
 
 /// Prefixes match whole segments.

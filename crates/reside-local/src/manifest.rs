@@ -132,6 +132,8 @@ pub struct Workload {
     pub scale: u32,
     /// How often a job may fail before it is given up.
     pub backoff_limit: u32,
+    /// How long a deployment may take to get ready before it says that it doesn't.
+    pub progress_deadline_seconds: u64,
     /// The process.
     pub pod: PodTemplate,
 }
@@ -425,6 +427,8 @@ struct DeploymentSpec {
     _strategy: Option<Value>,
     #[serde(rename = "serviceName")]
     _service_name: Option<String>,
+    #[serde(default = "default_progress_deadline")]
+    progress_deadline_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -448,6 +452,10 @@ fn one() -> u32 {
 
 fn default_backoff_limit() -> u32 {
     6
+}
+
+fn default_progress_deadline() -> u64 {
+    600
 }
 
 /// Checks a manifest for the object of this kind and name.
@@ -494,6 +502,7 @@ pub fn check(kind: Kind, name: &str, manifest: &Value) -> Result<Checked, Manife
             Ok(Checked::Workload(Workload {
                 scale: spec.replicas,
                 backoff_limit: 0,
+                progress_deadline_seconds: spec.progress_deadline_seconds,
                 pod: spec.template,
             }))
         }
@@ -503,6 +512,7 @@ pub fn check(kind: Kind, name: &str, manifest: &Value) -> Result<Checked, Manife
             Ok(Checked::Workload(Workload {
                 scale: 1,
                 backoff_limit: spec.backoff_limit,
+                progress_deadline_seconds: default_progress_deadline(),
                 pod: spec.template,
             }))
         }

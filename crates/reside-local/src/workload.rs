@@ -4,19 +4,24 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Child;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::controller::{Context, Endpoint};
 use crate::manifest::{Container, EnvVar, Kind, ValueFrom, Workload};
 use crate::probe;
 use crate::spawn::{Start, group_of, kill_rest, signal};
 use crate::store::Key;
+
+/// A call that was passed on to a process so long ago has arrived there: the process finishes it before it ends.
+const ARRIVAL: Duration = Duration::from_secs(2);
 
 /// What a workload should be. `None`: gone.
 pub(crate) type Wish = Option<Wanted>;
@@ -27,6 +32,15 @@ pub(crate) struct Wanted {
     pub uid: String,
     pub generation: u64,
     pub workload: Workload,
+}
+
+impl Wanted {
+    /// Whether the same process fulfils both.
+    fn is_same(&self, other: &Self) -> bool {
+        self.uid == other.uid
+            && self.workload.scale == other.workload.scale
+            && self.workload.pod == other.workload.pod
+    }
 }
 
 /// Why a process isn't running although it should.
@@ -52,6 +66,10 @@ struct Runner {
     restarts: u32,
     /// Crashes in a row without a long good time in between.
     crashes: u32,
+    /// When it began to do what is wished for now.
+    begun: Option<Instant>,
+    /// Whether it has been ready since.
+    was_ready: AtomicBool,
 }
 
 /// Runs a workload until it is wished away.
@@ -62,6 +80,8 @@ pub(crate) async fn run(key: Key, context: Arc<Context>, wish: watch::Receiver<W
         wish,
         restarts: 0,
         crashes: 0,
+        begun: None,
+        was_ready: AtomicBool::new(false),
     };
     loop {
         let wanted = runner.wish.borrow_and_update().clone();
@@ -74,6 +94,7 @@ pub(crate) async fn run(key: Key, context: Arc<Context>, wish: watch::Receiver<W
                 return;
             }
             (runner.restarts, runner.crashes) = (0, 0);
+            runner.begin();
             continue;
         }
         runner.run_once(&wanted).await;
@@ -83,6 +104,12 @@ pub(crate) async fn run(key: Key, context: Arc<Context>, wish: watch::Receiver<W
 impl Runner {
     fn is_job(&self) -> bool {
         self.key.0 == Kind::Job
+    }
+
+    /// Something else is wished for: what came of the last wish says nothing about it.
+    fn begin(&mut self) {
+        self.begun = None;
+        *self.was_ready.get_mut() = false;
     }
 
     /// Whether a job has succeeded or was given up.
@@ -102,10 +129,14 @@ impl Runner {
     /// Runs the process once, and waits afterwards if it must.
     async fn run_once(&mut self, wanted: &Wanted) {
         let started = Instant::now();
+        self.begun.get_or_insert(started);
         match self.start(wanted).await {
             Err(waiting) => self.wait(wanted, waiting).await,
             Ok((child, ports)) => match self.supervise(wanted, child, ports).await {
-                End::Stopped => self.crashes = 0,
+                End::Stopped => {
+                    self.crashes = 0;
+                    self.begin();
+                }
                 End::Exited { success: true, .. } if self.is_job() => self.finish(wanted, None),
                 End::Exited { description, .. } => {
                     if started.elapsed() >= self.context.settings.healthy_after {
@@ -148,7 +179,10 @@ impl Runner {
         self.report(wanted, 0, false, Some(&waiting));
         tokio::select! {
             () = sleep(delay) => {}
-            _ = self.wish.changed() => self.wish.mark_changed(),
+            _ = self.wish.changed() => {
+                self.wish.mark_changed();
+                self.begin();
+            }
         }
     }
 
@@ -231,34 +265,51 @@ impl Runner {
     /// Watches a process until it ends, by itself or because it is no longer wished for.
     async fn supervise(&mut self, wanted: &Wanted, mut child: Child, ports: BTreeMap<u16, u16>) -> End {
         let container = wanted.workload.pod.spec.containers[0].clone();
+        let calls = TaskTracker::new();
         let endpoint = Endpoint {
             labels: wanted.workload.pod.metadata.labels.clone(),
             ports: ports.clone(),
+            calls: calls.clone(),
         };
         let group = group_of(&child);
         self.report(wanted, 1, false, None);
         let end = {
+            let is_ready = AtomicBool::new(false);
             let report = |ready: bool| {
+                is_ready.store(ready, Ordering::Relaxed);
+                self.was_ready.fetch_or(ready, Ordering::Relaxed);
                 self.context
                     .endpoints
                     .set(&self.key, ready.then(|| endpoint.clone()));
                 self.report(wanted, 1, ready, None);
             };
+            let report_again = || self.report(wanted, 1, is_ready.load(Ordering::Relaxed), None);
             let translate = |port: u16| ports.get(&port).copied().unwrap_or(port);
-            let probing = probe::watch(container.readiness_probe, translate, report);
+            let probing = probe::watch(container.readiness_probe.clone(), translate, report);
             let mut wish = self.wish.clone();
             let changed = async {
-                // The same wish again, as when only the other fields of the object changed, is no reason to stop.
-                let same = |wish: &Wish| {
-                    wish.as_ref()
-                        .is_some_and(|wish| wish.uid == wanted.uid && wish.workload == wanted.workload)
-                };
-                let _ = wish.wait_for(|wish| !same(wish)).await;
+                while wish.changed().await.is_ok() {
+                    let is_same = wish.borrow().as_ref().is_some_and(|wish| wanted.is_same(wish));
+                    if !is_same {
+                        return;
+                    }
+                    // Only other fields of the object have changed, which is no reason to stop.
+                    report_again();
+                }
+            };
+            let may_be_late = container.readiness_probe.is_some() && !self.is_job();
+            let late = async {
+                if may_be_late {
+                    sleep_until(self.deadline(wanted)).await;
+                    report_again();
+                }
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 status = child.wait() => Some(status),
                 () = changed => None,
                 () = probing => None,
+                () = late => None,
             }
         };
         self.context.endpoints.set(&self.key, None);
@@ -273,6 +324,9 @@ impl Runner {
             },
             None => {
                 self.report(wanted, 1, false, None);
+                // No call comes any more; one that is on its way must find the process willing.
+                calls.close();
+                let _ = timeout(ARRIVAL, calls.wait()).await;
                 stop(
                     &mut child,
                     wanted.workload.pod.spec.termination_grace_period_seconds,
@@ -285,6 +339,12 @@ impl Runner {
         group.into_iter().for_each(kill_rest);
         self.context.spawner.ended(&self.record_name());
         end
+    }
+
+    /// When it should have got ready.
+    fn deadline(&self, wanted: &Wanted) -> Instant {
+        let allowed = Duration::from_secs(wanted.workload.progress_deadline_seconds);
+        self.begun.unwrap_or_else(Instant::now) + allowed
     }
 
     fn finish(&self, wanted: &Wanted, problem: Option<String>) {
@@ -307,23 +367,37 @@ impl Runner {
         if let Some(waiting) = waiting {
             pod["waiting"] = json!({ "reason": waiting.reason, "message": waiting.message });
         }
-        let wished = wanted.workload.scale > 0;
-        let status = if self.is_job() {
+        let is_wished = wanted.workload.scale > 0;
+        let generation = match &*self.wish.borrow() {
+            Some(wish) if wanted.is_same(wish) => wish.generation,
+            _ => wanted.generation,
+        };
+        let mut status = if self.is_job() {
             json!({
-                "observedGeneration": wanted.generation,
+                "observedGeneration": generation,
                 "active": processes,
                 "failed": self.restarts,
                 "pods": [pod],
             })
         } else {
             json!({
-                "observedGeneration": wanted.generation,
+                "observedGeneration": generation,
                 "replicas": processes,
                 "readyReplicas": u32::from(ready),
                 "availableReplicas": u32::from(ready),
-                "pods": if wished { json!([pod]) } else { json!([]) },
+                "pods": if is_wished { json!([pod]) } else { json!([]) },
             })
         };
+        let was_ready = self.was_ready.load(Ordering::Relaxed);
+        if !self.is_job() && is_wished && !was_ready && self.deadline(wanted) <= Instant::now() {
+            let seconds = wanted.workload.progress_deadline_seconds;
+            status["conditions"] = json!([{
+                "type": "Progressing",
+                "status": "False",
+                "reason": "ProgressDeadlineExceeded",
+                "message": format!("it does not get ready: {seconds} seconds have passed"),
+            }]);
+        }
         self.context.store.set_status(&self.key, &wanted.uid, status);
     }
 }

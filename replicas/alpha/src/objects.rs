@@ -11,6 +11,8 @@ use crate::settings::ClusterSettings;
 
 /// The port every replica listens on inside its pod.
 const LISTEN_PORT: u16 = 8080;
+/// How long a version may take to get ready before it counts as failed.
+const PROGRESS_DEADLINE_SECONDS: u32 = 120;
 /// Label that tells whose an object is.
 pub const REPLICA_LABEL: &str = "reside.io/replica";
 /// Label that tells which version of the replica an object runs.
@@ -78,6 +80,7 @@ pub fn workload(
             "spec": {
                 "replicas": scale,
                 "strategy": { "type": "Recreate" },
+                "progressDeadlineSeconds": PROGRESS_DEADLINE_SECONDS,
                 "selector": { "matchLabels": labels(&replica.name, Some(version.id)) },
                 "template": pod,
             },

@@ -3,16 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use alpha_v1::VersionStatus;
 use reside::manifest::ReplicaClass;
 use reside::prelude::*;
 
-use crate::status::Observed;
+use crate::status::{Observed, has_served};
 
 /// A version as the rollout sees it.
 #[derive(Clone, Debug)]
 pub struct VersionState {
     /// Its number.
     pub id: u32,
+    /// Its status so far.
+    pub status: VersionStatus,
     /// Its workload as observed.
     pub observed: Observed,
 }
@@ -20,38 +23,32 @@ pub struct VersionState {
 /// Returns the versions that should have a process.
 ///
 /// * A disabled replica has none.
-/// * Scalable: the current version, and beside it every version that serves until the current one is ready. A current
-///   version that never gets ready therefore leaves the old one serving.
+/// * Scalable: the current version, and beside it every version that has served so far, until the current one does. A
+///   current version that never gets ready therefore leaves the old one serving, whatever else happens to that.
 /// * Not scalable: the current version, once all others are confirmed to be down.
 pub fn wanted(info: &Info, enabled: bool, current: u32, versions: &[VersionState]) -> BTreeSet<u32> {
     if !enabled {
         return BTreeSet::new();
     }
-    let others = || {
-        versions
-            .iter()
-            .filter(|version| version.id != current && version.observed.has_process())
-    };
-    let current_ready = versions
-        .iter()
-        .any(|version| version.id == current && version.observed.ready);
+    let (current_versions, others): (Vec<_>, Vec<_>) =
+        versions.iter().partition(|version| version.id == current);
+    let only_current = BTreeSet::from([current]);
     match info.class {
         ReplicaClass::LongRunning if info.scalable => {
-            let mut wanted = BTreeSet::from([current]);
-            if !current_ready {
-                wanted.extend(
-                    others()
-                        .filter(|version| version.observed.ready)
-                        .map(|version| version.id),
-                );
+            if current_versions.iter().any(|version| version.observed.serves()) {
+                return only_current;
             }
-            wanted
+            let serving = others.iter().filter(|version| has_served(version.status));
+            only_current
+                .into_iter()
+                .chain(serving.map(|version| version.id))
+                .collect()
         }
         ReplicaClass::LongRunning | ReplicaClass::Oneshot => {
-            if others().next().is_some() {
+            if others.iter().any(|version| version.observed.may_run()) {
                 BTreeSet::new()
             } else {
-                BTreeSet::from([current])
+                only_current
             }
         }
     }
@@ -71,8 +68,14 @@ mod tests {
     }
 
     fn version(id: u32, processes: u32, ready: bool) -> VersionState {
+        let status = match (processes, ready) {
+            (_, true) => VersionStatus::Running,
+            (0, false) => VersionStatus::Stopped,
+            (_, false) => VersionStatus::Starting,
+        };
         VersionState {
             id,
+            status,
             observed: Observed {
                 exists: true,
                 processes,
@@ -80,6 +83,15 @@ mod tests {
                 ..Observed::default()
             },
         }
+    }
+
+    /// What is wished for it isn't carried out yet.
+    fn pending(version: VersionState) -> VersionState {
+        let observed = Observed {
+            pending: true,
+            ..version.observed
+        };
+        VersionState { observed, ..version }
     }
 
     #[track_caller]
@@ -98,6 +110,25 @@ mod tests {
         check(true, 2, &[version(1, 1, true), version(2, 0, false)], &[1, 2]);
         check(true, 2, &[version(1, 1, true), version(2, 1, false)], &[1, 2]);
         check(true, 2, &[version(1, 1, true), version(2, 1, true)], &[2]);
+    }
+
+    #[test]
+    fn a_version_that_has_served_is_kept_through_a_crash() {
+        let crashed = VersionState {
+            status: VersionStatus::Degraded,
+            ..version(1, 0, false)
+        };
+        check(true, 2, &[crashed.clone(), version(2, 1, false)], &[1, 2]);
+        check(true, 2, &[crashed, version(2, 1, true)], &[2]);
+        check(true, 3, &[version(1, 1, true), version(2, 1, false)], &[1, 3]);
+    }
+
+    #[test]
+    fn what_was_seen_before_the_last_wish_proves_nothing() {
+        let still_ready = pending(version(1, 1, true));
+        check(true, 1, &[still_ready, version(2, 1, true)], &[1, 2]);
+        let not_yet_started = pending(version(1, 0, false));
+        check(false, 2, &[not_yet_started, version(2, 0, false)], &[]);
     }
 
     #[test]

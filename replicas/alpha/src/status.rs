@@ -25,8 +25,10 @@ pub struct Observed {
     pub restarts: u64,
     /// Why it can't run or was given up.
     pub problem: Option<String>,
-    /// A job was given up, or its image can't be had.
+    /// A job was given up, an image can't be had, or a process doesn't get ready.
     pub failed: bool,
+    /// What is wished for isn't carried out yet: the rest tells of the time before, and a process may come or go.
+    pub pending: bool,
 }
 
 impl Observed {
@@ -48,13 +50,16 @@ impl Observed {
                 None => reason.to_owned(),
             })
         });
-        let condition = |wanted: &str| {
+        let condition = |wanted: &str, state: &str| {
             status["conditions"]
                 .as_array()?
                 .iter()
-                .find(|condition| condition["type"] == wanted && condition["status"] == "True")
+                .find(|condition| condition["type"] == wanted && condition["status"] == state)
         };
-        let failed = condition("Failed");
+        let ready = count("readyReplicas") > 0;
+        let is_late = |condition: &&Value| condition["reason"] == "ProgressDeadlineExceeded" && !ready;
+        let late = condition("Progressing", "False").filter(is_late);
+        let failed = condition("Failed", "True").or(late);
         // What can't be fetched doesn't get better by itself; it counts as failed until it is there.
         let is_unavailable = waiting
             .as_ref()
@@ -66,21 +71,42 @@ impl Observed {
         Self {
             exists: true,
             processes: u32::try_from(processes).unwrap_or(u32::MAX),
-            ready: count("readyReplicas") > 0
-                || (kind == Kind::Job && count("active") > 0 && waiting.is_none()),
-            completed: condition("Complete").is_some(),
+            ready: ready || (kind == Kind::Job && count("active") > 0 && waiting.is_none()),
+            completed: condition("Complete", "True").is_some(),
             restarts,
-            problem: failed
-                .and_then(|condition| condition["message"].as_str().map(str::to_owned))
+            problem: waiting
+                .clone()
+                .filter(|_| late.is_some())
+                .or_else(|| failed.and_then(|condition| condition["message"].as_str().map(str::to_owned)))
                 .or(waiting),
             failed: failed.is_some() || is_unavailable,
+            pending: is_behind(kind, live),
         }
     }
 
-    /// Whether some process of it may still be there.
-    pub fn has_process(&self) -> bool {
-        self.processes > 0
+    /// Whether some process of it is there or may come.
+    pub fn may_run(&self) -> bool {
+        self.processes > 0 || self.pending
     }
+
+    /// Whether it takes calls, and will go on to.
+    pub fn serves(&self) -> bool {
+        self.ready && !self.pending
+    }
+}
+
+/// Whether the status tells of an older manifest. Those of jobs don't say, and jobs aren't changed.
+fn is_behind(kind: Kind, live: &Value) -> bool {
+    let generation = &live["metadata"]["generation"];
+    kind != Kind::Job && !generation.is_null() && live["status"]["observedGeneration"] != *generation
+}
+
+/// Whether a version takes calls or was meant to when it was last looked at: it has proved that it can.
+pub fn has_served(status: VersionStatus) -> bool {
+    matches!(
+        status,
+        VersionStatus::Running | VersionStatus::RunningOutdated | VersionStatus::Degraded
+    )
 }
 
 /// Derives the status of a version.
@@ -94,19 +120,17 @@ pub fn version_status(
     before: VersionStatus,
 ) -> VersionStatus {
     use VersionStatus as Status;
-    let was_ready = matches!(
-        before,
-        Status::Running | Status::RunningOutdated | Status::Degraded
-    );
+    // One that just stopped, and shall run again, isn't what was seen of it.
+    let is_ready = observed.serves() || (observed.ready && has_served(before));
     match observed {
         Observed { completed: true, .. } => Status::Completed,
         Observed { failed: true, .. } => Status::Error,
-        _ if !wanted && observed.has_process() => Status::Stopping,
+        _ if !wanted && observed.may_run() => Status::Stopping,
         _ if !wanted => Status::Stopped,
-        Observed { ready: true, .. } if current => Status::Running,
-        Observed { ready: true, .. } => Status::RunningOutdated,
+        _ if is_ready && current => Status::Running,
+        _ if is_ready => Status::RunningOutdated,
         Observed { exists: false, .. } if before == Status::Unknown => Status::Unknown,
-        _ if was_ready => Status::Degraded,
+        _ if has_served(before) => Status::Degraded,
         Observed { restarts, .. } if *restarts >= RESTARTS_UNTIL_ERROR => Status::Error,
         _ if before == Status::Error && observed.restarts > 0 => Status::Error,
         _ => Status::Starting,

@@ -71,7 +71,8 @@ impl Sentinel {
             return Ok(Observed::default());
         };
         let object = object.get()?;
-        let observed = Observed::of(kind, object.live.as_ref());
+        let mut observed = Observed::of(kind, object.live.as_ref());
+        observed.pending |= object.status == ObjectStatus::Requested;
         if object.status != ObjectStatus::Error {
             return Ok(observed);
         }
@@ -155,9 +156,10 @@ async fn reconcile_replica(
     }
     let kind = workload_kind(&record.info);
     let mut versions = Vec::new();
-    for &id in replica.versions.keys() {
+    for (&id, (_, version)) in &replica.versions {
         let observed = sentinel.observe(kind, &workload_name(&record.name, id)).await?;
-        versions.push(VersionState { id, observed });
+        let status = version.status;
+        versions.push(VersionState { id, status, observed });
     }
     let wanted = wanted(
         &record.info,
@@ -165,7 +167,7 @@ async fn reconcile_replica(
         record.current_version,
         &versions,
     );
-    for VersionState { id, observed } in &versions {
+    for VersionState { id, observed, .. } in &versions {
         let (handle, version) = &replica.versions[id];
         let name = workload_name(&record.name, *id);
         let serves = serves_methods(state, version).await?;
@@ -179,7 +181,7 @@ async fn reconcile_replica(
             (Kind::Job, false) => sentinel.wish(kind, &name, None).await?,
             (_, true) => put_at(1).await?,
             // Kept at no processes, so that it shows what was there and can come back.
-            (_, false) if observed.exists => put_at(0).await?,
+            (_, false) if observed.exists || observed.pending => put_at(0).await?,
             (_, false) => {}
         }
         let is_current = *id == record.current_version;

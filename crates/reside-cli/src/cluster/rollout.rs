@@ -20,8 +20,8 @@ use crate::ui::Progress;
 
 /// Fetching and checking an image.
 const VALIDATION_TIME: Duration = Duration::from_secs(120);
-/// From an approval to a process that is ready.
-const START_TIME: Duration = Duration::from_secs(120);
+/// From an approval to a process that is ready; longer than Alpha waits for it.
+const START_TIME: Duration = Duration::from_secs(150);
 /// How much of its log is shown when a replica does not run.
 const LOG_LINES: usize = 10;
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use reside_image::pack::{self, Program};
-use reside_image::{Identity, MANIFEST_LABEL, ResideManifest, Store, Tag, elf};
+use reside_image::{Identity, MANIFEST_LABEL, ResideManifest, Store, Tag, elf, unpack};
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::harness::Home;
+use crate::harness::{GREETER, Home};
 
 /// Gives a home the example images.
 pub fn copy_examples(target: &Path) {
@@ -44,11 +45,45 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The manifest of an image.
+pub fn manifest(store: &Path, image: &str) -> Value {
+    let store = Store::open(store).unwrap();
+    store.inspect(&image.parse().unwrap()).unwrap().manifest.unwrap()
+}
+
+/// Publishes Greeter with this manifest as a version of its own, which says other words than "Hello, ". Returns
+/// `identity@digest`.
+pub fn publish_greeter(store: &Path, manifest: &Value, hello: &[u8; 7]) -> String {
+    let folder = TempDir::new().unwrap();
+    let opened = Store::open(store).unwrap();
+    let digest = opened.resolve(&GREETER.parse().unwrap()).unwrap().digest;
+    let unpacked = unpack::unpack(&opened, &digest, &folder.path().join("unpacked")).unwrap();
+    let mut bytes = fs::read(unpacked.program).unwrap();
+    let known: [&[u8]; 2] = [b"Hello, ", b"Howdy, "];
+    let is_hello = |at: &usize| known.contains(&&bytes[*at..*at + hello.len()]);
+    let places: Vec<usize> = (0..bytes.len() - hello.len()).filter(is_hello).collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + hello.len()].copy_from_slice(hello);
+    }
+    let program = folder.path().join("greeter");
+    fs::write(&program, bytes).unwrap();
+    publish_program(store, manifest, &program, &[])
+}
+
 /// Publishes an image with this manifest whose program is the command itself with these arguments.
-pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) {
+pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) -> String {
+    publish_program(
+        store,
+        manifest,
+        Path::new(env!("CARGO_BIN_EXE_reside")),
+        arguments,
+    )
+}
+
+fn publish_program(store: &Path, manifest: &Value, program: &Path, arguments: &[&str]) -> String {
     let store = Store::open(store).unwrap();
     let writer = store.writer().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_reside"));
     let layer = pack::write_program_layer(&writer, program, "/program").unwrap();
     let entrypoint = ["/program"]
         .iter()
@@ -61,14 +96,14 @@ pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) {
         entrypoint,
     };
     let manifest = ResideManifest::from_json(manifest.clone()).unwrap();
-    pack::write_image(
+    let image = pack::write_image(
         &writer,
         &manifest,
         &[Tag::latest()],
         Some(&program),
         Default::default(),
-    )
-    .unwrap();
+    );
+    format!("{}@{}", manifest.identity(), image.unwrap().digest)
 }
 
 /// Publishes an image with this label, or with none.

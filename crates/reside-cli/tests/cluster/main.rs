@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod bad_input;
+mod callers;
 mod disk;
 mod faults;
 mod harness;
@@ -10,6 +11,7 @@ mod healing;
 mod images;
 mod jazz;
 mod processes;
+mod rollouts;
 mod shown;
 mod sync_server;
 mod transcript;

@@ -58,3 +58,49 @@ async fn a_process_is_ready_while_its_probe_says_so() {
     ready(0).await;
     runtime.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_process_that_does_not_get_ready_in_time_is_said_to_be_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let mut manifest = deployment("exec sleep 1000", 1);
+    manifest["spec"]["progressDeadlineSeconds"] = json!(1);
+    let container = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+    container["ports"] = json!([{ "containerPort": 8080, "hostPort": port }]);
+    container["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 1 });
+    client.apply(Kind::Deployment, "a", &manifest).await.unwrap();
+    let late = eventually(&client, Kind::Deployment, "a", |status| {
+        status["conditions"][0]["reason"] == "ProgressDeadlineExceeded"
+    })
+    .await;
+    assert_eq!(late["status"]["replicas"], 1, "it may yet come");
+    let _listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let ready = eventually(&client, Kind::Deployment, "a", |status| {
+        status["readyReplicas"] == 1
+    })
+    .await;
+    assert_eq!(ready["status"]["conditions"], json!(null));
+    runtime.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_wish_for_the_same_process_is_reported_as_carried_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = start(folder.path()).await.unwrap();
+    let client = runtime.client();
+    let mut manifest = deployment("exec sleep 1000", 1);
+    for generation in 1..=2 {
+        manifest["metadata"] = json!({ "annotations": { "generation": generation.to_string() } });
+        client.apply(Kind::Deployment, "a", &manifest).await.unwrap();
+        let live = eventually(&client, Kind::Deployment, "a", |status| {
+            status["observedGeneration"] == generation && status["readyReplicas"] == 1
+        })
+        .await;
+        assert_eq!(live["status"]["pods"][0]["restartCount"], 0);
+    }
+    runtime.shutdown().await;
+}

@@ -9,7 +9,7 @@ use cojson::secrets::AgentSecret;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::CallError;
+use super::error::{CallError, RpcError};
 use super::pairs::Pairs;
 use super::seal::{PairKeys, Party};
 use super::server::{AgentDirectory, hex_text, now_millis, random};
@@ -61,6 +61,9 @@ struct Inner {
 enum Failure {
     /// The callee didn't run the method and said so under seal: try again at once.
     OtherEpoch(Epoch),
+    /// The callee didn't run the method and said so under seal, because it starts, stops or is busy: try again a
+    /// little later.
+    NotRun(RpcError),
     /// It may or may not have run.
     Unknown(TransportError),
     Final(CallError),
@@ -92,7 +95,8 @@ impl RpcClient {
     /// Calls a method with the JSON of its request; returns the JSON of the response.
     ///
     /// An idempotent method is called again when it is unknown whether the call arrived; any other only when the
-    /// callee has said that it did not run it.
+    /// callee has said under seal that it did not run it: it is another run than the one that was addressed, or it is
+    /// starting or stopping.
     pub async fn call(
         &self,
         callee: &Callee,
@@ -124,6 +128,13 @@ impl RpcClient {
                 }
                 Err(Failure::OtherEpoch(_)) => {
                     return Err(CallError::Unanswered("the callee keeps restarting".to_owned()));
+                }
+                Err(Failure::NotRun(error)) => {
+                    let wait = RETRY_STEP * attempt;
+                    if attempt >= ATTEMPTS_MAX || Instant::now() + wait >= deadline {
+                        return Err(CallError::Refused(error));
+                    }
+                    tokio::time::sleep(wait).await;
                 }
                 Err(Failure::Unknown(error)) => {
                     let wait = RETRY_STEP * attempt;
@@ -198,6 +209,7 @@ fn read_reply(keys: &PairKeys, header: &CallHeader, reply: &Reply) -> Result<Vec
         .map_err(|error| Failure::Final(CallError::invalid_response(error)))?;
     Err(match &error.epoch {
         Some(epoch) => Failure::OtherEpoch(epoch.clone()),
+        None if error.not_run && error.code == 503 => Failure::NotRun(error.into_error()),
         None => Failure::Final(CallError::Refused(error.into_error())),
     })
 }

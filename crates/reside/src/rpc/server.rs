@@ -161,14 +161,24 @@ impl RpcServer {
             .with_state(self.clone())
     }
 
-    /// Answers one call: the header, the path below `rpc/`, and the sealed body.
-    async fn answer(&self, header: &CallHeader, target: &str, body: &[u8]) -> Result<Answer, RpcError> {
+    /// Answers one call: the header, the path below `rpc/`, and the sealed body. While the replica stops, it says under
+    /// seal that it has not run the method, so that the caller may try another instance.
+    async fn answer(
+        &self,
+        header: &CallHeader,
+        target: &str,
+        body: &[u8],
+        is_stopping: bool,
+    ) -> Result<Answer, RpcError> {
         let fields = header.fields();
         let keys = self.authenticate(header).await?;
         let (contract, method) = parse_target(target)?;
         let request = keys
             .open_request(header, &contract, method, body)
             .map_err(|_| RpcError::not_authenticated("the call is not sealed by the account it names"))?;
+        if is_stopping {
+            return Ok(Answer::of_not_run(header, &keys, &stopping()));
+        }
         if fields.epoch != self.0.epoch {
             return Ok(Answer::of_other_epoch(header, &keys, &self.0.epoch));
         }
@@ -178,7 +188,11 @@ impl RpcServer {
             .lock()
             .accept(*header.nonce(), now)
             .map_err(refused)?;
-        let result = self.run(header, &contract, method, request, now).await;
+        let admitted = match self.admit(&contract) {
+            Ok(admitted) => admitted,
+            Err(error) => return Ok(Answer::of_not_run(header, &keys, &error)),
+        };
+        let result = self.run(header, admitted, method, request, now).await;
         Ok(Answer::of(header, &keys, result))
     }
 
@@ -213,13 +227,12 @@ impl RpcServer {
     async fn run(
         &self,
         header: &CallHeader,
-        contract: &Identity,
+        admitted: Admitted,
         method: &str,
         request: Vec<u8>,
         now: u64,
     ) -> RpcResult<Vec<u8>> {
         let fields = header.fields();
-        let admitted = self.admit(contract)?;
         let left = fields.made_at.saturating_add(fields.timeout).saturating_sub(now);
         let deadline = Instant::now() + Duration::from_millis(left).min(TIMEOUT_MAX);
         let call = Call::new(fields.caller.clone(), fields.request_id.clone(), deadline);
@@ -318,6 +331,15 @@ impl Answer {
         Self::of_error(header, keys, &body, None)
     }
 
+    fn of_not_run(header: &CallHeader, keys: &PairKeys, error: &RpcError) -> Self {
+        error.log();
+        let body = ErrorBody {
+            not_run: true,
+            ..ErrorBody::of(error, Some(&header.fields().request_id))
+        };
+        Self::of_error(header, keys, &body, error.retry_after())
+    }
+
     fn of_error(
         header: &CallHeader,
         keys: &PairKeys,
@@ -384,19 +406,17 @@ async fn ready(State(server): State<RpcServer>) -> Response {
 }
 
 async fn receive(State(server): State<RpcServer>, Path(target): Path<String>, request: Request) -> Response {
-    let is_jazz = jazz_form::is_meant(&request) && server.requests().is_some();
-    // A call under way is counted even if its caller hangs up: the token lives in the tracked task.
-    let Some(token) = (!server.0.running.is_closed()).then(|| server.0.running.token()) else {
-        let stopping = RpcError::unavailable("the replica is stopping", RETRY_AFTER);
-        return match is_jazz {
-            true => jazz_form::refuse(&stopping, None),
-            false => in_clear(&stopping),
-        };
-    };
+    // A call under way is counted even if its caller hangs up: the token lives in the tracked task. It is taken before
+    // the look: whoever waits for all calls to end then waits for this one too, or it is refused.
+    let token = server.0.running.token();
+    let is_stopping = server.0.running.is_closed();
     let answered = match server.requests() {
-        Some(requests) if is_jazz => jazz_form::answer(&server, requests, &target, request).await,
+        Some(_) if is_stopping && jazz_form::is_meant(&request) => jazz_form::refuse(&stopping(), None),
+        Some(requests) if jazz_form::is_meant(&request) => {
+            jazz_form::answer(&server, requests, &target, request).await
+        }
         _ => {
-            let answered = answer_http(&server, &target, request).await;
+            let answered = answer_http(&server, &target, request, is_stopping).await;
             answered.unwrap_or_else(|error| in_clear(&error))
         }
     };
@@ -404,7 +424,16 @@ async fn receive(State(server): State<RpcServer>, Path(target): Path<String>, re
     answered
 }
 
-async fn answer_http(server: &RpcServer, target: &str, request: Request) -> Result<Response, RpcError> {
+fn stopping() -> RpcError {
+    RpcError::unavailable("the replica is stopping", RETRY_AFTER)
+}
+
+async fn answer_http(
+    server: &RpcServer,
+    target: &str,
+    request: Request,
+    is_stopping: bool,
+) -> Result<Response, RpcError> {
     let (parts, body) = request.into_parts();
     let value = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     if value(header::CONTENT_TYPE.as_str()) != Some(SEALED) {
@@ -416,7 +445,8 @@ async fn answer_http(server: &RpcServer, target: &str, request: Request) -> Resu
         .ok_or_else(|| RpcError::malformed(format!("the header `{CALL_HEADER}` is missing")))?;
     let header = CallHeader::parse(header)?;
     let body = read_body(body).await?;
-    Ok(server.answer(&header, target, &body).await?.into_response())
+    let answer = server.answer(&header, target, &body, is_stopping).await?;
+    Ok(answer.into_response())
 }
 
 /// Reads a body of bounded length.

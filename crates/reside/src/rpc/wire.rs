@@ -147,6 +147,9 @@ pub struct ErrorBody {
     /// The run to address, if the request was for another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
+    /// The method was not run: the same call may be made again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_run: bool,
     /// Under which the callee logged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -167,6 +170,7 @@ impl ErrorBody {
                 .retry_after()
                 .map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             epoch: None,
+            not_run: false,
             request_id: request_id.map(str::to_owned),
         }
     }

@@ -477,3 +477,19 @@ async fn a_draining_server_takes_no_new_calls() {
         .check_refused(request, StatusCode::SERVICE_UNAVAILABLE)
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_a_stopping_instance_refuses_is_made_again_to_the_next_one() {
+    let world = World::new();
+    world.captured_call().await;
+    let stopping = world.wire.instance.lock().clone();
+    stopping.drain().await;
+    let refused = world.call("echo", r#"{"text":"too late"}"#).await;
+    assert_eq!(code(refused), Code::Unavailable);
+    let (again, ()) = tokio::join!(world.call("echo", r#"{"text":"again"}"#), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        *world.wire.instance.lock() = instance(&world.service, &world.directory);
+    });
+    again.unwrap();
+    assert_eq!(world.runs(), 2);
+}

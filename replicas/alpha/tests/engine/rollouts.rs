@@ -210,3 +210,35 @@ async fn a_oneshot_completes_or_is_given_up() {
     );
     assert_eq!(alpha.version(3, 1).await.status, Completed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_runs_and_does_not_get_ready_in_time_is_an_error() {
+    use VersionStatus::*;
+    let (_world, alpha) = updating(true).await;
+    let mut late = starting();
+    let reason = "ProgressDeadlineExceeded";
+    late["conditions"] =
+        json!([{ "type": "Progressing", "status": "False", "reason": reason, "message": "too late" }]);
+    alpha.report(Kind::Deployment, "server-2", late).await;
+    assert_eq!(statuses(&alpha).await, [RunningOutdated, Error]);
+    assert_eq!(
+        alpha.version(3, 2).await.error_message.as_deref(),
+        Some("too late")
+    );
+    assert_eq!(scales(&alpha).await, [Some(1), Some(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn going_back_does_not_rely_on_a_version_that_is_being_stopped() {
+    use VersionStatus::*;
+    let (_world, alpha) = updating(true).await;
+    alpha.report(Kind::Deployment, "server-2", running()).await;
+    assert_eq!(scales(&alpha).await, [Some(0), Some(1)]);
+    // The sentinel has not stopped it yet.
+    alpha.engine.rollback(3, None).await.unwrap();
+    alpha.settle().await;
+    assert_eq!(scales(&alpha).await, [Some(1), Some(1)]);
+    assert_eq!(statuses(&alpha).await, [Starting, RunningOutdated]);
+    alpha.report(Kind::Deployment, "server-1", running()).await;
+    assert_eq!(scales(&alpha).await, [Some(1), Some(0)]);
+}
