@@ -202,7 +202,7 @@ pub async fn create_account(url: &str, name: &str) -> Result<AccountArgs, Error>
         .connect()
         .await?;
     node.wait_for_sync(SYNC_TIMEOUT).await?;
-    let account = AccountArgs::of(node.credentials());
+    let account = AccountArgs::of(&node.credentials().ok_or("the node was logged out")?);
     node.shutdown().await;
     Ok(account)
 }

@@ -78,7 +78,7 @@ async fn main() -> Result<(), jazz::Error> {
 
     let reader = Node::builder()
         .local_server(&server)
-        .account(node.credentials().clone())
+        .account(node.credentials().expect("the node is logged in"))
         .connect()
         .await?;
     let start = Instant::now();

@@ -465,6 +465,21 @@ impl Driver {
     }
 }
 
+impl Driver {
+    /// Closes all connections at once, and drops everything that is in memory, secrets included.
+    pub(crate) fn forget_everything(&self) {
+        self.0.connections.lock().clear();
+        let mut core = self.0.core.lock();
+        for (_, (_, outgoing)) in core.peers.drain() {
+            outgoing.close();
+        }
+        core.waiting.clear();
+        core.node = Node::new(self.0.storage.is_some());
+        drop(core);
+        self.0.connected.send_replace(0);
+    }
+}
+
 impl Shared {
     fn new(node: Node, storage: Option<StorageThread>) -> Self {
         Self {

@@ -29,7 +29,7 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     driver: Driver,
-    credentials: Credentials,
+    account_id: AccountId,
     load_timeout: Duration,
     /// Read-modify-write takes turns; a closure of one may contain another.
     updates: ReentrantMutex<()>,
@@ -52,12 +52,13 @@ impl Node {
 
     /// The account that the node acts for.
     pub fn account_id(&self) -> &AccountId {
-        &self.0.credentials.account_id
+        &self.0.account_id
     }
 
-    /// What it takes to act for the account again. To be kept secret.
-    pub fn credentials(&self) -> &Credentials {
-        &self.0.credentials
+    /// What it takes to act for the account again, to be kept secret; `None` once the node has been
+    /// [logged out](Self::log_out).
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.core(|core, _| core.credentials())
     }
 
     /// Waits until the server has everything that was written here before, durably. What is written in the meantime isn't
@@ -92,6 +93,14 @@ impl Node {
     pub async fn shutdown(&self) {
         self.0.closed.cancel();
         self.0.driver.shutdown().await;
+    }
+
+    /// Ends acting for the account, at once and for all clones: connections and subscriptions end, and the account's
+    /// secret, the keys of groups and everything read with them are wiped from memory. What the server doesn't have yet is
+    /// lost, so [wait](Self::wait_for_sync) first if it matters.
+    pub fn log_out(&self) {
+        self.0.closed.cancel();
+        self.0.driver.forget_everything();
     }
 
     /// The untyped node below.
@@ -341,10 +350,10 @@ impl NodeBuilder {
         let is_local = self.local_server.is_some();
         let local = self.local_server.map(|server| driver.connect_local(&server.0));
         let load_timeout = self.load_timeout.unwrap_or(LOAD_TIMEOUT);
-        let credentials = account.act(&driver, load_timeout).await?;
+        let account_id = account.act(&driver, load_timeout).await?.account_id;
         let node = Node(Arc::new(Inner {
             driver,
-            credentials,
+            account_id,
             load_timeout,
             updates: ReentrantMutex::new(()),
             closed: CancellationToken::new(),

@@ -1,6 +1,9 @@
 //! Texts for people: titles and descriptions per language, with `{param}` placeholders.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use indexmap::IndexMap;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -17,7 +20,7 @@ const DESCRIPTION_CHARS_MAX: usize = 2_000;
 pub struct DisplayInfo(IndexMap<String, DisplayText>);
 
 /// What is shown in one language.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DisplayText {
     /// A few words.
@@ -42,6 +45,16 @@ pub enum InvalidDisplayInfo {
     /// A description is too long.
     #[error("the description in `{0}` must have at most {DESCRIPTION_CHARS_MAX} characters")]
     Description(String),
+}
+
+impl JsonSchema for DisplayInfo {
+    fn schema_name() -> Cow<'static, str> {
+        "DisplayInfo".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, DisplayText>::json_schema(generator)
+    }
 }
 
 impl DisplayInfo {

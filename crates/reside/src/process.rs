@@ -10,7 +10,6 @@ use std::{
 };
 
 use axum::serve::ListenerExt as _;
-use jazz::Node;
 use serde::Serialize;
 use tokio::{
     net::TcpListener,
@@ -29,6 +28,7 @@ use crate::{
     logging::init_logging,
     replica::Replica,
     rpc::HttpTransport,
+    session::SyncServer,
     start::{Launch, Running},
 };
 
@@ -128,11 +128,8 @@ async fn start(
     config: Config,
     shutdown: CancellationToken,
 ) -> Result<(Running, Option<HttpServer>), BoxError> {
-    let node = Node::builder()
-        .sync_server(&config.sync_server_url)
-        .account(config.credentials)
-        .connect()
-        .await?;
+    let sync_server = SyncServer::from(config.sync_server_url);
+    let node = sync_server.node().account(config.credentials).connect().await?;
     let locks = match config.lock_socket {
         Some(socket) => Locks::new(LocalLocks::new(socket)),
         None => {
@@ -147,6 +144,7 @@ async fn start(
         transport: Arc::new(HttpTransport::default()),
         clock: Clock::System,
         locks,
+        sync_server,
         shutdown,
     };
     let listen = config.listen;

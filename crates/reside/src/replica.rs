@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 
-use jazz::{AccountId, Co, CoRecord, Node};
+use jazz::{AccountId, Co, CoRecord, Credentials, Node};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,7 @@ use crate::{
     rcb::ControlBlock,
     requirement::{Requirement, RequirementError},
     rpc::RpcServer,
+    session::{Session, SessionError, Sessions},
 };
 
 /// The definition doesn't mention the contract.
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) implementations: Arc<Implementations>,
     pub(crate) grants: Arc<GrantTable>,
     pub(crate) connector: Connector,
+    pub(crate) sessions: Sessions,
     pub(crate) locks: Locks,
     pub(crate) server: RpcServer,
     pub(crate) routes: RwLock<Option<axum::Router>>,
@@ -76,6 +78,16 @@ impl Replica {
     /// Returns what uses replicas in the name of this one, also those that no requirement names.
     pub fn connector(&self) -> &Connector {
         &self.0.connector
+    }
+
+    /// Makes a new account that isn't a replica, and waits until others find it. Whoever has its credentials acts for it.
+    pub async fn create_account(&self, name: &str) -> Result<Credentials, SessionError> {
+        self.0.sessions.create_account(name).await
+    }
+
+    /// Logs into another account. The session has that account's permissions and none of ours.
+    pub async fn log_in(&self, credentials: Credentials) -> Result<Session, SessionError> {
+        self.0.sessions.log_in(credentials).await
     }
 
     /// Returns the locks of the cluster, which keep replicas, and versions of a replica that overlap, from doing the

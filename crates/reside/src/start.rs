@@ -28,6 +28,7 @@ use crate::{
     replica::{Inner, Replica},
     requirement::served_by,
     rpc::{RpcClient, RpcError, RpcServer, Settle, Transport},
+    session::{Sessions, SyncServer},
 };
 
 /// How long what a method wrote may take to be stored before its caller gets an error instead of an answer.
@@ -51,6 +52,8 @@ pub struct Launch {
     pub clock: Clock,
     /// Keeps others from doing the same work at once.
     pub locks: Locks,
+    /// Where other accounts are logged in.
+    pub sync_server: SyncServer,
     /// Cancelled when the replica shall stop.
     pub shutdown: CancellationToken,
 }
@@ -73,6 +76,9 @@ pub enum StartError {
     /// A requirement that isn't optional is served by nobody.
     #[error("no replica serves the requirement `{0}`")]
     NotServed(String),
+    /// The node acts for no account any more.
+    #[error("the node was logged out")]
+    LoggedOut,
     /// The account's profile can't be opened.
     #[error("the profile of the account can't be opened")]
     Profile(#[source] BoxError),
@@ -119,7 +125,13 @@ impl Launch {
         let Credentials {
             account_id,
             agent_secret,
-        } = self.node.credentials().clone();
+        } = self.node.credentials().ok_or(StartError::LoggedOut)?;
+        let sessions = Sessions {
+            sync_server: self.sync_server,
+            transport: self.transport.clone(),
+            access: self.network.access_context,
+            clock: self.clock,
+        };
         let rpc = RpcClient::new(
             account_id.clone(),
             agent_secret.clone(),
@@ -173,6 +185,7 @@ impl Launch {
             implementations,
             grants,
             connector,
+            sessions,
             locks: self.locks,
             server,
             routes: RwLock::new(None),

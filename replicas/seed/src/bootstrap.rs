@@ -151,6 +151,7 @@ fn launch(
         transport: Arc::new(HttpTransport::default()),
         clock: Clock::System,
         locks: Locks::new(MemoryLocks::default()),
+        sync_server: config.sync_server_url.clone().into(),
         shutdown: stop.clone(),
     })
 }

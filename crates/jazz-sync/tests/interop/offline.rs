@@ -96,7 +96,7 @@ async fn work_from_storage(interop: &Path, server: &SyncServer) {
         .await
         .unwrap();
     first.wait_for_sync(SOON).await.unwrap();
-    let credentials = first.credentials().clone();
+    let credentials = first.credentials().unwrap();
     let mut jazz = JazzTools::start(interop, &server.url).await;
     let (note, _) = shared_note(&first, &mut jazz).await;
     let id = note.reference();

@@ -33,8 +33,8 @@ pub(super) struct Message {
 }
 
 /// Who a message is for.
-pub(super) struct Recipient<'a> {
-    pub credentials: &'a Credentials,
+pub(super) struct Recipient {
+    pub credentials: Credentials,
     /// Our account.
     pub account: CoValueLog,
     /// What its maker lets us do with it: write to a request, read a response.
@@ -43,7 +43,7 @@ pub(super) struct Recipient<'a> {
 
 impl Message {
     /// Checks an envelope whose time and signature are right already.
-    pub fn open(envelope: &Envelope, me: Recipient<'_>, now: Timestamp) -> Result<Self, Invalid> {
+    pub fn open(envelope: &Envelope, me: Recipient, now: Timestamp) -> Result<Self, Invalid> {
         let pieces = envelope.pieces()?;
         let parts = Parts::of(&envelope.id, &pieces)?;
         if parts.maker == me.credentials.account_id {
@@ -145,7 +145,7 @@ fn check_fresh(header: &Header, now: Timestamp) -> Result<(), Invalid> {
 
 /// A node of ours with nothing in it but these pieces.
 fn inspect<'a>(
-    me: &Recipient<'_>,
+    me: &Recipient,
     pieces: impl Iterator<Item = &'a Content>,
     now: Timestamp,
 ) -> Result<Node, Invalid> {
@@ -154,7 +154,7 @@ fn inspect<'a>(
     let Credentials {
         account_id,
         agent_secret,
-    } = me.credentials;
+    } = &me.credentials;
     let session = SessionId::random(account_id.clone().into(), &mut OsEntropy);
     node.log_in(account_id, agent_secret.clone(), session)
         .expect("these credentials have been logged in with");
@@ -166,12 +166,7 @@ fn inspect<'a>(
 }
 
 /// The group has its maker and us in it, with the roles that belong to them, and never had anybody else.
-fn check_members(
-    node: &mut Node,
-    group: &CoId,
-    maker: &AccountId,
-    me: &Recipient<'_>,
-) -> Result<(), Invalid> {
+fn check_members(node: &mut Node, group: &CoId, maker: &AccountId, me: &Recipient) -> Result<(), Invalid> {
     let other_members = || Invalid::OtherMembers(group.clone());
     let view = node.group(group).map_err(|_| other_members())?;
     let us = &me.credentials.account_id;

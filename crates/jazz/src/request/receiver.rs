@@ -91,7 +91,7 @@ impl Receiver {
         let envelope = Envelope::parse(body)?;
         envelope.check_time(now)?;
         envelope.check_signature()?;
-        let me = recipient(&self.node, Role::Writer);
+        let me = recipient(&self.node, Role::Writer)?;
         let message = Message::open(&envelope, me, now)?;
         is_meant(&message.fields)?;
         self.check_signer(&message, &envelope, now).await?;
@@ -241,14 +241,16 @@ impl fmt::Debug for IncomingRequest {
 }
 
 /// Our account, to look at what came for it.
-pub(super) fn recipient(node: &Node, role: Role) -> Recipient<'_> {
+pub(super) fn recipient(node: &Node, role: Role) -> Result<Recipient, Invalid> {
     let account = node.account_id().as_co_id();
-    let account = node.core(|core, _| core.log(account).cloned());
-    Recipient {
-        credentials: node.credentials(),
-        account: account.expect("a node holds the account it acts for"),
+    let found = node.core(|core, _| Some((core.credentials()?, core.log(account)?.clone())));
+    // A node that was logged out holds nothing.
+    let (credentials, account) = found.ok_or_else(|| Invalid::Unreadable(account.clone()))?;
+    Ok(Recipient {
+        credentials,
+        account,
         role,
-    }
+    })
 }
 
 /// Whether we have written to a message, which nobody does but to mark it, or its maker says that we have.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use cojson::NewValue;
 use cojson::group::Role;
 use cojson::header::ValueType;
 use cojson::ids::{AccountId, CoId};
+use cojson::{NewValue, WriteError as CoreError};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -66,7 +66,7 @@ impl OutgoingRequest {
         let now = now();
         envelope.check_time(now)?;
         envelope.check_signature()?;
-        let message = Message::open(&envelope, recipient(&self.node, Role::Reader), now)?;
+        let message = Message::open(&envelope, recipient(&self.node, Role::Reader)?, now)?;
         if message.maker != self.callee {
             return Err(Invalid::NotCalled(message.maker).into());
         }
@@ -114,8 +114,8 @@ pub(super) async fn post(
         core.add_member(cx, &group, with, role)?;
         let id = core.create(cx, NewValue::new(ValueType::CoMap, group.clone(), changes))?;
         let pieces = core.export(&id);
-        let secret = node.credentials().agent_secret.signer();
-        let envelope = Envelope::seal(pieces, id.clone(), cx.now, secret);
+        let credentials = core.credentials().ok_or(CoreError::NotLoggedIn)?;
+        let envelope = Envelope::seal(pieces, id.clone(), cx.now, credentials.agent_secret.signer());
         Ok(Posted { id, group, envelope })
     })
 }

@@ -43,11 +43,12 @@ pub enum TokenError {
     Signature,
 }
 
-/// Makes a token of the node's account, for the header `Authorization: Jazz {token}`. It is good for a minute.
-pub fn generate_auth_token(node: &Node) -> String {
+/// Makes a token of the node's account, for the header `Authorization: Jazz {token}`. It is good for a minute. A node that
+/// was logged out makes none.
+pub fn generate_auth_token(node: &Node) -> Option<String> {
     let (account, now) = (node.account_id(), now());
-    let signature = sign(node.credentials().agent_secret.signer(), &signed(account, now));
-    format!("{signature}~{account}~{now}")
+    let signature = sign(node.credentials()?.agent_secret.signer(), &signed(account, now));
+    Some(format!("{signature}~{account}~{now}"))
 }
 
 /// The account whose token is in a header `Authorization`; `None` without such a header, or if it is of another scheme.

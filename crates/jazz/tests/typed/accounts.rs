@@ -77,7 +77,7 @@ async fn an_account_is_used_from_another_node() {
     alice.wait_for_sync(SOON).await.unwrap();
     let again = Node::builder()
         .local_server(&server)
-        .account(alice.credentials().clone())
+        .account(alice.credentials().unwrap())
         .connect()
         .await
         .unwrap();
@@ -167,7 +167,7 @@ async fn an_account_made_offline_reaches_the_server_from_storage() {
         .connect()
         .await
         .unwrap();
-    let credentials = offline.credentials().clone();
+    let credentials = offline.credentials().unwrap();
     offline.shutdown().await;
     drop(offline);
 
@@ -205,7 +205,7 @@ async fn content_survives_in_storage() {
     let group = node.create_group().unwrap();
     let map = node.create(&group, note("a")).unwrap();
     map.update(|note| note.likes = 5).unwrap();
-    let (credentials, reference) = (node.credentials().clone(), map.reference());
+    let (credentials, reference) = (node.credentials().unwrap(), map.reference());
     node.shutdown().await;
     let again = Node::builder()
         .storage_with(storage)
@@ -224,4 +224,32 @@ fn no_secret_is_printed() {
     let credentials = credentials(4);
     let printed = format!("{credentials:?}");
     assert!(!printed.contains("Secret_z"), "{printed}");
+}
+
+#[tokio::test]
+async fn a_node_that_was_logged_out_knows_and_does_nothing_any_more() {
+    let server = LocalServer::new();
+    let node = client(&server, "Ada").await;
+    let group = node.create_group().unwrap();
+    let list = node.create_list(&group, ["secret".to_owned()]).unwrap();
+    let mut changes = list.subscribe();
+    changes.next().await.unwrap().unwrap();
+    node.wait_for_sync(SOON).await.unwrap();
+    let (clone, credentials) = (node.clone(), node.credentials().unwrap());
+
+    node.log_out();
+    assert!(clone.credentials().is_none());
+    assert!(changes.next().await.is_none());
+    assert!(list.items().is_err());
+    assert!(list.push(&"more".to_owned()).is_err());
+    assert!(clone.create_group().is_err());
+    assert!(clone.load(&list.reference()).await.is_err());
+    assert!(!clone.is_connected());
+    // The account itself is as it was.
+    let again = Node::builder().local_server(&server).account(credentials);
+    let again = again.connect().await.unwrap();
+    assert_eq!(
+        again.load(&list.reference()).await.unwrap().items().unwrap(),
+        ["secret"]
+    );
 }

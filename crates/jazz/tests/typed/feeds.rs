@@ -24,7 +24,7 @@ async fn items_are_known_by_account_and_session() {
     // Another run of Bob's node appends in a session of its own.
     let again = jazz::Node::builder()
         .local_server(&server)
-        .account(bob.credentials().clone())
+        .account(bob.credentials().unwrap())
         .connect()
         .await
         .unwrap();

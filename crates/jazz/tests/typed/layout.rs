@@ -93,7 +93,7 @@ fn everything(
 
 /// The transactions of a value in the form of the vector, with ids replaced.
 fn transactions(node: &Node, id: &CoId, replace: &HashMap<String, String>) -> Vec<Value> {
-    let credentials = node.credentials().clone();
+    let credentials = node.credentials().unwrap();
     let reader = Reader::account(credentials.account_id, credentials.agent_secret);
     node.driver().with(|core, _| {
         let log = core.log(id).unwrap();
@@ -444,7 +444,7 @@ async fn an_account_of_jazz_tools_is_used() {
 async fn our_accounts_are_laid_out_as_those_of_jazz_tools() {
     let vector = vector();
     let node = offline().await;
-    let secret = node.credentials().agent_secret.clone();
+    let secret = node.credentials().unwrap().agent_secret.clone();
     let account = node.account();
     let keys = |raw: &Value, agent: &str| {
         let readable = |key: &String| {

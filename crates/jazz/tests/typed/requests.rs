@@ -91,8 +91,8 @@ fn now() -> u64 {
 
 /// A body with the whole message, signed by its maker now.
 fn body(caller: &Node, id: &CoId) -> Vec<u8> {
-    let signer = caller.credentials().agent_secret.signer();
-    signed(&pieces(caller, id), id, now(), signer)
+    let secret = caller.credentials().unwrap().agent_secret;
+    signed(&pieces(caller, id), id, now(), secret.signer())
 }
 
 async fn refusal(callee: &Node, body: &[u8]) -> Invalid {
@@ -174,7 +174,7 @@ async fn a_request_is_not_run_again_after_a_restart() {
     callee.shutdown().await;
     let restarted = Node::builder()
         .local_server(&server)
-        .account(callee.credentials().clone())
+        .account(callee.credentials().unwrap())
         .connect()
         .await
         .unwrap();
@@ -296,8 +296,8 @@ async fn who_signs_must_be_who_made_the_message() {
     let id = shared_with(&caller, &callee).await;
     let mallory = client(&server, "Mallory").await;
     let pieces = pieces(&caller, &id);
-    let signer = mallory.credentials().agent_secret.signer();
-    let body = signed(&pieces, &id, now(), signer);
+    let secret = mallory.credentials().unwrap().agent_secret;
+    let body = signed(&pieces, &id, now(), secret.signer());
     assert!(
         matches!(refusal(&callee, &body).await, Invalid::NotTheSigner(account) if account == *caller.account_id())
     );
@@ -309,7 +309,7 @@ async fn a_revoked_signer_is_refused() {
     let body = body(&caller, &shared_with(&caller, &callee).await);
     let (account, agent) = (
         caller.account_id().as_co_id().clone(),
-        caller.credentials().agent_secret.id().clone(),
+        caller.credentials().unwrap().agent_secret.id().clone(),
     );
     caller
         .driver()
@@ -324,7 +324,7 @@ async fn a_request_out_of_time_is_refused() {
     let id = shared_with(&caller, &callee).await;
     let (pieces, signer) = (
         pieces(&caller, &id),
-        caller.credentials().agent_secret.signer().clone(),
+        caller.credentials().unwrap().agent_secret.signer().clone(),
     );
     let old = signed(&pieces, &id, now() - 61_000, &signer);
     assert!(matches!(refusal(&callee, &old).await, Invalid::Expired));
@@ -338,7 +338,7 @@ async fn an_old_message_is_refused_though_its_maker_signs_it_now() {
     let id = shared_with(&caller, &callee).await;
     let (pieces, signer) = (
         pieces(&caller, &id),
-        caller.credentials().agent_secret.signer().clone(),
+        caller.credentials().unwrap().agent_secret.signer().clone(),
     );
     let later = now() + 3_600_000;
     let body = signed(&pieces, &id, later, &signer);
@@ -383,7 +383,7 @@ async fn a_message_with_another_author_is_refused() {
 async fn a_message_that_does_not_come_whole_is_refused() {
     let (_server, caller, callee) = world().await;
     let id = shared_with(&caller, &callee).await;
-    let signer = caller.credentials().agent_secret.signer().clone();
+    let signer = caller.credentials().unwrap().agent_secret.signer().clone();
     let all = pieces(&caller, &id);
     for left_out in 0..all.len() {
         if all[left_out]["id"] == json!(callee.account_id()) {

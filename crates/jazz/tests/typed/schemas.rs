@@ -279,7 +279,7 @@ async fn the_migration_of_an_account_runs_at_each_login() {
         .unwrap();
     let again = jazz::Node::builder()
         .local_server(&server)
-        .account(node.credentials().clone())
+        .account(node.credentials().unwrap())
         .migration(migrate)
         .connect()
         .await

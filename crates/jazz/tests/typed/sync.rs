@@ -111,7 +111,7 @@ async fn what_was_written_offline_is_there_after_a_restart_and_reaches_the_serve
         .unwrap();
     let map = alice.create(&alice.create_group().unwrap(), note("a")).unwrap();
     map.update(|note| note.likes = 1).unwrap();
-    let (credentials, reference) = (alice.credentials().clone(), map.reference());
+    let (credentials, reference) = (alice.credentials().unwrap(), map.reference());
     alice.shutdown().await;
     drop((alice, map));
 
@@ -150,7 +150,7 @@ async fn a_node_with_storage_loads_from_the_server_and_then_offline() {
         .await
         .unwrap();
     assert_eq!(carol.load(&reference).await.unwrap().get().unwrap().text, "a");
-    let credentials = carol.credentials().clone();
+    let credentials = carol.credentials().unwrap();
     carol.shutdown().await;
     drop(carol);
 

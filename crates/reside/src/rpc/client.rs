@@ -50,7 +50,8 @@ pub struct RpcClient(Arc<Inner>);
 
 struct Inner {
     me: Party,
-    secret: AgentSecret,
+    /// Absent once the account has been logged out.
+    secret: Mutex<Option<AgentSecret>>,
     directory: Arc<dyn AgentDirectory>,
     transport: Arc<dyn Transport>,
     pairs: Pairs,
@@ -84,12 +85,19 @@ impl RpcClient {
         let (pairs, epochs) = (Pairs::default(), Mutex::default());
         Self(Arc::new(Inner {
             me,
-            secret,
+            secret: Mutex::new(Some(secret)),
             directory,
             transport,
             pairs,
             epochs,
         }))
+    }
+
+    /// Forgets the account's secret and all keys made with it; no clone of the client makes a call any more.
+    pub fn log_out(&self) {
+        // In this order: a call under way could keep its keys otherwise.
+        *self.0.secret.lock() = None;
+        self.0.pairs.clear();
     }
 
     /// Calls a method with the JSON of its request; returns the JSON of the response.
@@ -112,10 +120,12 @@ impl RpcClient {
             account: callee.account.clone(),
             agent,
         };
+        let secret = self.0.secret.lock().clone();
+        let secret = secret.ok_or_else(|| CallError::Local("the account was logged out".into()))?;
         let keys = self
             .0
             .pairs
-            .between(&self.0.secret, &them.agent, &self.0.me, &them)
+            .between(&secret, &them.agent, &self.0.me, &them)
             .map_err(|error| CallError::Local(Box::new(error)))?;
         let mut attempt = 0;
         loop {

@@ -16,6 +16,11 @@ const PAIRS_MAX: usize = 4096;
 pub struct Pairs(Mutex<HashMap<(Party, Party), PairKeys>>);
 
 impl Pairs {
+    /// Forgets all keys.
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
+
     /// Returns the keys between caller and callee, one of which has `own` and the other `peer`.
     pub fn between(
         &self,

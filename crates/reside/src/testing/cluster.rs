@@ -109,7 +109,7 @@ impl Cluster {
             .connect()
             .await?;
         account.wait_for_sync(APPLY_TIMEOUT).await?;
-        let credentials = account.credentials().clone();
+        let credentials = account.credentials().ok_or("the node was logged out")?;
         account.shutdown().await;
         let group = self.control_block_group(&credentials.account_id).await?;
         let control_block = ControlBlock::open(&self.admin, &group, id, &name).await?;
@@ -176,6 +176,7 @@ impl Cluster {
             transport: Arc::new(self.transport.clone()),
             clock: self.clock,
             locks: self.locks.clone(),
+            sync_server: self.server.clone().into(),
             shutdown: shutdown.clone(),
         };
         let running = launch.start(&definition).await?;
@@ -211,7 +212,7 @@ impl Cluster {
         let Credentials {
             account_id,
             agent_secret,
-        } = node.credentials().clone();
+        } = node.credentials().ok_or("the node was logged out")?;
         let directory = Arc::new(NodeDirectory::new(node.clone()));
         let rpc = RpcClient::new(
             account_id,

@@ -40,7 +40,7 @@ pub fn serve(callee: &Node, service: &Service) -> RpcServer {
         }
         .boxed()
     });
-    let credentials = callee.credentials().clone();
+    let credentials = callee.credentials().unwrap();
     let server = RpcServer::new(
         "callee".into(),
         credentials.account_id,

@@ -220,7 +220,7 @@ async fn tokens_are_good_on_either_side() {
     let account = authenticate_request(&world.node, Some(&header)).await.unwrap();
     assert_eq!(account, Some(world.them.clone()));
 
-    let ours = generate_auth_token(&world.node);
+    let ours = generate_auth_token(&world.node).unwrap();
     let checked = world
         .theirs
         .ask(json!({ "request": "authenticate", "token": ours }))

@@ -94,7 +94,7 @@ impl World {
         let data = SentinelData::init(&node, &group).await.unwrap();
         let sentinel = node.create(&group, data).unwrap().reference();
         node.wait_for_sync(SOON).await.unwrap();
-        let credentials = node.credentials().clone();
+        let credentials = node.credentials().unwrap();
         node.shutdown().await;
         let manager = connect(Node::builder().local_server(&server).create_account("manager")).await;
         let accounts = TestAccounts {
@@ -107,7 +107,7 @@ impl World {
             accounts: Arc::new(accounts),
             credentials,
             control_block: block.reference(),
-            manager: manager.credentials().clone(),
+            manager: manager.credentials().unwrap(),
             sentinel,
         }
     }
@@ -151,6 +151,7 @@ impl World {
             transport: Arc::new(InMemoryTransport::default()),
             clock: Clock::tokio(),
             locks: Locks::new(MemoryLocks::default()),
+            sync_server: self.server.clone().into(),
             shutdown: stop.clone(),
         };
         let running = launch.start(&alpha::definition()).await.unwrap();

@@ -94,7 +94,7 @@ impl Site {
         node.wait_for_sync(TIMEOUT).await?;
         // The port is free again once the listener is gone.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let credentials = replica.credentials().clone();
+        let credentials = replica.credentials().ok_or("the node was logged out")?;
         Ok(Self {
             url,
             node,
@@ -124,7 +124,7 @@ impl Site {
         let Credentials {
             account_id,
             agent_secret,
-        } = self.node.credentials().clone();
+        } = self.node.credentials().expect("the node is logged in");
         let directory = Arc::new(NodeDirectory::new(self.node.clone()));
         let rpc = RpcClient::new(
             account_id,
