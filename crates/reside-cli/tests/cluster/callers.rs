@@ -46,7 +46,7 @@ impl Caller {
             .create_account("caller");
         let node = tokio.block_on(connecting.connect()).unwrap();
         tokio.block_on(node.wait_for_sync(PATIENCE)).unwrap();
-        let own = node.credentials().clone();
+        let own = node.credentials().unwrap();
         let account = own.account_id.to_string();
         let params = r#"{"language":"en"}"#;
         let grant = ["permission", "grant", GREETER_V1, "greeting:create"];
