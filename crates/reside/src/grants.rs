@@ -85,8 +85,12 @@ impl GrantTable {
         }
     }
 
-    pub(crate) fn remove(&self, key: &str) {
-        self.entries.write().remove(key);
+    /// Forgets an entry that is gone. One that has come back meanwhile stays.
+    pub(crate) fn remove_gone(&self, key: &str) {
+        let mut entries = self.entries.write();
+        if entries.get(key).is_some_and(|entry| entry.gone) {
+            entries.remove(key);
+        }
     }
 
     /// Returns who says something about a permission; Alpha, if it does, comes first.

@@ -15,6 +15,7 @@ mod definition;
 mod directory;
 pub mod dispatch;
 mod display;
+mod failures;
 mod grants;
 mod implementation;
 pub mod locks;
@@ -42,6 +43,7 @@ pub use contract::{
 pub use definition::{DefinitionError, ReplicaDefinition, RequirementBuilder};
 pub use directory::NodeDirectory;
 pub use display::{DisplayInfo, DisplayText, InvalidDisplayInfo};
+pub use failures::{HandlerFailure, HandlerFailures};
 pub use grants::{PublishedGrant, PublishedGrants};
 pub use implementation::Implementation;
 pub use logging::init_logging;

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     contract::{BoxError, Contract, Permission},
+    failures::HandlerFailure,
     identity::Identity,
     permission::{entry_key, grant_key},
 };
@@ -29,6 +30,12 @@ pub struct ControlBlock {
     pub user_permissions: Option<Ref<CoRecord<UserPermission>>>,
     /// What the replica has carried out of that.
     pub current_user_permissions: Option<Ref<CoRecord<UserPermission>>>,
+    /// What the replica could not carry out so far, by the keys of the entries; see [`HandlerFailures`].
+    ///
+    /// [`HandlerFailures`]: crate::HandlerFailures
+    pub handler_failures: Option<Ref<CoRecord<HandlerFailure>>>,
+    /// The account of Alpha, whom the replica asks for more.
+    pub alpha: Option<AccountId>,
 }
 
 /// A permission of one account at one replica: what it should be, and what the replica made of it.
@@ -319,6 +326,8 @@ impl ControlBlock {
             permissions,
             user_permissions: Some(users.expected.reference()),
             current_user_permissions: Some(users.current.reference()),
+            handler_failures: None,
+            alpha: Some(node.account_id().clone()),
         };
         Ok(node.get_or_create_unique(owner, unique(""), block).await?)
     }
@@ -332,6 +341,20 @@ impl ControlBlock {
         let requirements = block.node().load(&block.get()?.requirements).await?;
         if requirements.get(key)?.as_ref() != Some(accounts) {
             requirements.insert(key, accounts)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry out that is over and done with. One that the replica has yet to carry out stays.
+    pub async fn forget(block: &Co<Self>, grant: &Grant, now: Timestamp) -> Result<(), BoxError> {
+        let permissions = block.node().load(&block.get()?.permissions).await?;
+        let key = grant.entry_key();
+        let Some(entry) = permissions.get(&key)? else {
+            return Ok(());
+        };
+        let entry = block.node().load(&entry).await?.get()?;
+        if !entry.expected.is_granted(now) && entry.is_settled(now) {
+            permissions.remove(&key)?;
         }
         Ok(())
     }

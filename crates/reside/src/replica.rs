@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
     contract::{BoxError, Contract, Migrate, Serve},
     grants::GrantTable,
     implementation::{Implementation, Implementations},
@@ -68,6 +69,11 @@ impl Replica {
     /// Returns the Jazz node that is logged into the replica's account.
     pub fn node(&self) -> &Node {
         &self.0.node
+    }
+
+    /// Returns the time of day; tests may set it.
+    pub fn clock(&self) -> Clock {
+        self.0.grants.clock
     }
 
     /// Returns the control block, which tells the replica what it got and what it must grant.

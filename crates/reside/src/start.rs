@@ -17,6 +17,7 @@ use crate::{
     contract::{BoxError, RunResult},
     definition::{DefinitionError, ReplicaDefinition},
     directory::NodeDirectory,
+    failures::HandlerFailures,
     grants::GrantTable,
     implementation::Implementations,
     locks::Locks,
@@ -118,6 +119,7 @@ impl Launch {
             served_by,
             permissions,
             users,
+            failures,
         } = opened.map_err(|source| StartError::ControlBlock { id, source })?;
         manifest.fill_replica_name(&block.name);
 
@@ -157,6 +159,7 @@ impl Launch {
             index: profile.grants.clone(),
             implementations: implementations.clone(),
             table: grants.clone(),
+            failures,
         })
         .await;
         let with_methods = definition
@@ -208,6 +211,7 @@ struct OpenBlock {
     served_by: Co<CoRecord<Vec<AccountId>>>,
     permissions: Co<CoRecord<Ref<PermissionEntry>>>,
     users: UserPermissions,
+    failures: HandlerFailures,
 }
 
 impl OpenBlock {
@@ -217,12 +221,14 @@ impl OpenBlock {
         let (served_by, permissions) =
             tokio::try_join!(node.load(&block.requirements), node.load(&block.permissions))?;
         let users = UserPermissions::open(&control_block).await?;
+        let failures = HandlerFailures::open(&control_block).await?;
         Ok(Self {
             control_block,
             block,
             served_by,
             permissions,
             users,
+            failures,
         })
     }
 }

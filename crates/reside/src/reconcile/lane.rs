@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::plan::{Place, fault, plan};
 use crate::{
     contract::{BoxError, Change, HandlerResult},
+    failures::HandlerFailures,
     grants::{GrantTable, PublishedGrants, Source, publish},
     implementation::Implementations,
     rcb::PermissionEntry,
@@ -26,6 +27,7 @@ pub(crate) struct Context {
     pub index: Co<CoRecord<Ref<PublishedGrants>>>,
     pub implementations: Arc<Implementations>,
     pub table: Arc<GrantTable>,
+    pub failures: HandlerFailures,
 }
 
 /// An entry that is new or gone.

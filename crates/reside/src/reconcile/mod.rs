@@ -26,6 +26,7 @@ use futures::{
     future::BoxFuture,
     stream::{BoxStream, FuturesUnordered, SelectAll},
 };
+use jazz::Timestamp;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -259,16 +260,20 @@ impl Reconciler {
         for (key, outcome) in end.outcomes {
             let work = Work::Entry(key.clone());
             match outcome {
-                Outcome::Ignored => self.queue.succeeded(&work),
+                Outcome::Ignored => {
+                    self.queue.succeeded(&work);
+                    self.forget_failure(&key);
+                }
                 Outcome::Settled(Settled { entries, gone }) => {
                     self.queue.succeeded(&work);
+                    self.forget_failure(&key);
                     let clock = &self.cx.table.clock;
                     let counting = entries.iter().filter(|entry| entry.is_effective(clock.now()));
                     if let Some(end) = counting.filter_map(|entry| entry.expected.expires_at).min() {
                         self.queue.after(work, clock.until(end).min(EXPIRY_WAIT_MAX));
                     }
                     if gone {
-                        self.cx.table.remove(&key);
+                        self.cx.table.remove_gone(&key);
                         publish |= self.settled.remove(&key).is_some();
                     } else if self.settled.get(&key) != Some(&entries) {
                         self.settled.insert(key, entries);
@@ -283,6 +288,7 @@ impl Reconciler {
                         ?retry_in,
                         "a permission could not be carried out"
                     );
+                    self.note_failure(&key, &*error, retry_in);
                 }
             }
         }
@@ -302,6 +308,24 @@ impl Reconciler {
         }
         if publish {
             self.queue.changed(work);
+        }
+    }
+}
+
+impl Reconciler {
+    /// Shows administrators that a handler fails. Carrying permissions out doesn't depend on it.
+    fn note_failure(&self, key: &str, error: &(dyn Error + 'static), retry_in: Duration) {
+        let now = self.cx.table.clock.now();
+        let wait = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
+        let retry_at = Timestamp(now.0.saturating_add(wait));
+        if let Err(error) = self.cx.failures.note(key, error, now, retry_at) {
+            warn!(%error, key, "a failure could not be noted in the control block");
+        }
+    }
+
+    fn forget_failure(&self, key: &str) {
+        if let Err(error) = self.cx.failures.forget(key) {
+            warn!(%error, key, "a failure could not be taken out of the control block");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reside::{
-    BoxError, HANDLER_TIMEOUT,
+    BoxError, HANDLER_TIMEOUT, HandlerFailures,
     prelude::*,
     rcb::{Expected, Grant, PermissionEntry, UserPermission, UserPermissions},
     rpc::Code,
@@ -155,6 +155,97 @@ async fn a_grant_ends_when_its_time_is_over() -> Result<(), BoxError> {
     assert!(!provider.check_permission(&OpenDoor::new("red")).await?);
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert_eq!(events(doors.replica()).await?, ["granted red 0", "revoked red 0"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_ends_while_the_replica_that_granted_it_is_down() -> Result<(), BoxError> {
+    let cluster = Cluster::new().await?;
+    let doors = cluster.add(definition(), run).await?;
+    let ada = cluster.account("ada").await?;
+    let (red, hour) = (OpenDoor::new("red"), Duration::from_secs(3600));
+    cluster.grant_for(&doors, ada.id(), &red, hour).await?;
+    let provider = ada.provider::<DoorsContract>(&doors);
+    provider
+        .wait_for_permission(&red, Duration::from_secs(10))
+        .await?;
+    doors.stop().await?;
+
+    tokio::time::advance(hour - Duration::from_millis(1)).await;
+    assert!(provider.check_permission(&red).await?, "a moment before the end");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(!provider.check_permission(&red).await?, "nobody had to be awake");
+    assert!(provider.permission_instances::<OpenDoor>().await?.is_empty());
+
+    let doors = cluster.restart(doors, definition(), run).await?;
+    assert!(!check(&doors, ada.id(), "red")?);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(events(doors.replica()).await?, ["granted red 0", "revoked red 0"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_is_seen_until_it_succeeds() -> Result<(), BoxError> {
+    let cluster = Cluster::new().await?;
+    let doors = cluster.add(definition(), run).await?;
+    let ada = cluster.account("ada").await?;
+    let data = doors.replica().implementation::<DoorsContract>()?.data().clone();
+    data.update(|data| data.broken.push("red".to_owned()))?;
+    let red = OpenDoor::new("red");
+    let entry = cluster
+        .expect(&doors, ada.id(), &red, Expected::granted(red.params()?))
+        .await?;
+    let failures = HandlerFailures::open(doors.control_block()).await?;
+    let key = entry.get()?.key();
+    let failed = |attempts: u32| {
+        let (failures, key) = (&failures, &key);
+        async move {
+            loop {
+                match failures.get(key)? {
+                    Some(failure) if failure.attempts >= attempts => return Ok::<_, BoxError>(failure),
+                    _ => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        }
+    };
+    let first = failed(1).await?;
+    assert_eq!(first.message, "broken");
+    assert!(first.retry_at > first.since);
+    let later = failed(3).await?;
+    assert_eq!(later.since, first.since);
+    assert!(later.retry_at > first.retry_at);
+
+    data.update(|data| data.broken.clear())?;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    cluster.wait_until_settled(&entry).await?;
+    while failures.get(&key)?.is_some() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_is_taken_out_can_come_back() -> Result<(), BoxError> {
+    let cluster = Cluster::new().await?;
+    let doors = cluster.add(definition(), run).await?;
+    let ada = cluster.account("ada").await?;
+    let red = OpenDoor::new("red");
+    let grant = Grant::of(ada.id(), &red)?;
+    let block = doors.control_block();
+    cluster.grant(&doors, ada.id(), &red).await?;
+    ControlBlock::forget(block, &grant, cluster.clock().now()).await?;
+    assert!(check(&doors, ada.id(), "red")?, "what counts stays");
+
+    for round in 0..5 {
+        cluster.revoke(&doors, ada.id(), &red).await?;
+        ControlBlock::forget(block, &grant, cluster.clock().now()).await?;
+        let permissions = block.node().load(&block.get()?.permissions).await?;
+        assert_eq!(permissions.get(grant.entry_key())?, None, "{round}");
+        cluster.grant(&doors, ada.id(), &red).await?;
+        while !check(&doors, ada.id(), "red")? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
     Ok(())
 }
 
