@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jazz::{AccountId, Co, CoMap, CoRecord, Group, Node, Ref, Timestamp};
 use reside::ControlBlock;
 use reside::prelude::*;
+use reside::rcb::Expected;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -40,16 +41,33 @@ pub struct GrantRecord {
     pub permission: String,
     /// Which instance, if the permission has instance keys.
     pub instance_id: Option<String>,
-    /// Its params.
+    /// Its params: those of the reason that decides, or of the last that did.
     pub params: Map<String, Value>,
-    /// Why it is granted; none: it is revoked.
+    /// Why it is granted. Those whose time is over stay here until somebody takes them back or gives them anew.
     pub reasons: Vec<GrantReason>,
+    /// Who took it back last.
+    pub revoked: Option<Revocation>,
 }
 
 /// Why a permission is granted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantReason {
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: GrantKind,
+    /// With which params; absent in what older versions of Alpha wrote: those of the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Map<String, Value>>,
+    /// From then on it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// The kinds of reasons. Where params differ, what is further down here decides.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
-pub enum GrantReason {
+pub enum GrantKind {
     /// The current version of a replica asks for it, and was approved.
     Static {
         /// The replica.
@@ -68,7 +86,59 @@ pub enum GrantReason {
     },
 }
 
+/// Who took a permission back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revocation {
+    /// Who.
+    pub by: AccountId,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl GrantReason {
+    /// Tells whether it is one at this time.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|end| now < end)
+    }
+
+    /// What an administrator decided for this permission alone goes before what came with a version.
+    fn rank(&self) -> u8 {
+        match self.kind {
+            GrantKind::Static { .. } => 0,
+            GrantKind::Manual { .. } => 1,
+        }
+    }
+}
+
 impl GrantRecord {
+    /// Returns what the control block has to expect at this time.
+    ///
+    /// Of reasons with different params one decides, and the permission ends with the last reason that has its params:
+    /// nothing may count for longer than somebody said, even if nobody is awake to go over to the other params.
+    pub fn expected(&self, now: Timestamp) -> Expected {
+        let params = |reason: &GrantReason| reason.params.clone().unwrap_or_else(|| self.params.clone());
+        let active = || self.reasons.iter().filter(|reason| reason.is_active(now));
+        let Some(decisive) = active().max_by_key(|reason| reason.rank()).map(params) else {
+            return Expected::revoked(self.params.clone());
+        };
+        let ends = active()
+            .filter(|reason| params(reason) == decisive)
+            .map(|reason| reason.expires_at);
+        // Without an end is later than any.
+        let last = ends.max_by_key(|end| end.map_or(Timestamp(u64::MAX), |end| end));
+        Expected {
+            expires_at: last.flatten(),
+            ..Expected::granted(decisive)
+        }
+    }
+
+    /// Returns when one of the reasons ends next.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        let ends = self.reasons.iter().filter_map(|reason| reason.expires_at);
+        ends.filter(|end| now < *end).min()
+    }
+
     /// Returns the key under which grants are kept: the replica, then what names the permission there.
     pub fn key(&self) -> String {
         let entry = reside::permission::entry_key(
@@ -132,6 +202,8 @@ pub struct ReplicaVersion {
     pub created_at: Timestamp,
     /// The request that brought it.
     pub load_request_id: u32,
+    /// When the permissions end that were approved with it.
+    pub permissions_expire_at: Option<Timestamp>,
     /// Why the status is `error`.
     pub error_message: Option<String>,
 }

@@ -82,7 +82,7 @@ pub trait Alpha {
         en("Grant a permission", "Gives an account a permission"),
         ru("Выдать разрешение", "Выдаёт аккаунту разрешение")
     )]
-    async fn grant_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange>;
+    async fn grant_permission(&self, call: &Call, request: GrantPermission) -> RpcResult<PermissionChange>;
 
     /// Takes a permission away that was granted by hand.
     #[method(
@@ -139,6 +139,9 @@ messages! {
         /// Requirement key to the replicas chosen for it; a key that is left out takes the only or the oldest candidate.
         #[serde(default)]
         requirement_replica_ids: BTreeMap<String, Vec<ReplicaId>>,
+        /// When the permissions end that are approved with it; without it they last as long as the version is current.
+        #[schemars(with = "Option<String>")]
+        expires_at: Option<Timestamp>,
     }
     /// What an approval made.
     ApprovedLoadRequest {
@@ -163,8 +166,8 @@ messages! {
     }
     /// The claim was accepted.
     Claimed {}
-    /// A permission for an account.
-    ChangePermission {
+    /// A permission for an account, perhaps for a time.
+    GrantPermission {
         /// The account.
         account_id: String,
         /// Identity of the contract.
@@ -174,6 +177,22 @@ messages! {
         /// Its parameters.
         params: Option<Value>,
         /// Replicas to grant it on; without them all that implement the contract.
+        replica_ids: Option<Vec<ReplicaId>>,
+        /// From then on it counts as revoked.
+        #[schemars(with = "Option<String>")]
+        expires_at: Option<Timestamp>,
+    }
+    /// A permission of an account.
+    ChangePermission {
+        /// The account.
+        account_id: String,
+        /// Identity of the contract.
+        contract: String,
+        /// Name of the permission in the contract.
+        permission: String,
+        /// Its parameters.
+        params: Option<Value>,
+        /// Replicas that are meant; without them all that implement the contract.
         replica_ids: Option<Vec<ReplicaId>>,
     }
     /// What became of a change of a permission.

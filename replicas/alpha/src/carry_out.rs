@@ -140,6 +140,7 @@ async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> 
             requirements: plan.requirements.clone(),
             created_at: plan.approved_at,
             load_request_id: plan.load_request_id,
+            permissions_expire_at: plan.permissions_expire_at,
             error_message: None,
         };
         let unique = format!("replica/{}/version/{number}", plan.replica_id);

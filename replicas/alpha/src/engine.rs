@@ -15,12 +15,14 @@ use futures::stream::FuturesUnordered;
 use jazz::{AgentSecret, CoId, SecretSeed};
 use kubernetes_sentinel_v1::SentinelData;
 use parking_lot::Mutex as SyncMutex;
+use reside::Clock;
 use reside::prelude::*;
 use reside_image::ImageSource;
 use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::carry_out::{Accounts, carry_out, make_current};
+use crate::grants::check_end;
 use crate::lookups;
 use crate::permissions;
 use crate::plan::{Existing, Owners, plan};
@@ -54,6 +56,7 @@ struct Inner {
     watched: SyncMutex<HashSet<CoId>>,
     acting: AtomicBool,
     stop: CancellationToken,
+    clock: Clock,
 }
 
 /// Set for as long as this lives: whoever acts may be dropped.
@@ -98,6 +101,7 @@ impl Engine {
             watched: SyncMutex::default(),
             acting: AtomicBool::new(false),
             stop,
+            clock: replica.clock(),
         })))
     }
 
@@ -111,6 +115,11 @@ impl Engine {
     /// Returns Alpha's data.
     pub fn state(&self) -> &State {
         &self.0.state
+    }
+
+    /// Returns the time of day.
+    pub(crate) fn clock(&self) -> Clock {
+        self.0.clock
     }
 
     /// Has the loop look again.
@@ -243,17 +252,10 @@ impl Engine {
             Some(system) => system.id,
             None => self.next_replica_id()?,
         };
-        let now = Timestamp::now();
-        let mut plan = plan(
-            &request,
-            &validated,
-            &asked.requirement_replica_ids,
-            known,
-            next,
-            by.clone(),
-            now,
-        )
-        .map_err(|error| RpcError::wrong_state(error.to_string()))?;
+        let now = self.clock().now();
+        check_end(asked.expires_at, now)?;
+        let mut plan = plan(&request, &validated, &asked, known, next, by.clone(), now)
+            .map_err(|error| RpcError::wrong_state(error.to_string()))?;
         if !known.iter().any(|replica| replica.id == plan.replica_id) {
             plan.owners = Some(self.owners(system).await.map_err(internal)?);
         }
@@ -391,7 +393,7 @@ impl Engine {
         }
         replica
             .handle
-            .update(|record| record.unloaded_at = Some(Timestamp::now()))
+            .update(|record| record.unloaded_at = Some(self.clock().now()))
             .map_err(internal)?;
         lookups::reconcile(state).await.map_err(internal)?;
         self.wake();
@@ -459,7 +461,7 @@ impl Engine {
     async fn run(&self) {
         loop {
             let wait = match self.reconcile().await {
-                Ok(()) => RESYNC,
+                Ok(wait) => wait,
                 Err(error) => {
                     report("cannot bring the cluster up to date", &*error);
                     RETRY
@@ -473,13 +475,13 @@ impl Engine {
         }
     }
 
-    /// Does everything that is to be done now.
-    pub async fn reconcile(&self) -> Result<(), BoxError> {
+    /// Does everything that is to be done now. Returns after how long there may be something to do again.
+    pub async fn reconcile(&self) -> Result<Duration, BoxError> {
         let state = &self.0.state;
         let _changing = self.settle().await?;
         lookups::reconcile(state).await?;
         let replicas = state.loaded_replicas().await?;
-        permissions::reconcile(state, &replicas).await?;
+        let next_end = permissions::reconcile(state, &replicas, self.clock().now()).await?;
         for replica in replicas.values() {
             let management = state.node.load(&replica.record.management).await?;
             self.watch(&management);
@@ -493,7 +495,8 @@ impl Engine {
                 self.watch(&object);
             }
         }
-        Ok(())
+        let until_end = next_end.map(|end| self.clock().until(end));
+        Ok(until_end.unwrap_or(RESYNC).min(RESYNC))
     }
 
     async fn sentinel(&self) -> Result<Option<Sentinel>, BoxError> {

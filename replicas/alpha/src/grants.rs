@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use alpha_v1::{
-    AlphaContract, ChangePermission, GrantReason, GrantRecord, ManageControlBlocks, PermissionChange,
-    ReplicaId,
+    AlphaContract, ChangePermission, GrantKind, GrantReason, GrantRecord, ManageControlBlocks,
+    PermissionChange, ReplicaId, Revocation,
 };
 use reside::Contract;
 use reside::manifest::PermissionManifest;
@@ -32,6 +32,34 @@ pub fn hash_token(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
 }
 
+/// What an administrator decided about a permission.
+enum Decision {
+    Grant(GrantReason),
+    Revoke(Revocation),
+}
+
+impl Decision {
+    fn apply(&self, grant: &mut GrantRecord, now: Timestamp) {
+        let by_hand = |reason: &GrantReason| matches!(reason.kind, GrantKind::Manual { .. });
+        let had = grant.reasons.len();
+        grant.reasons.retain(|reason| !by_hand(reason));
+        match self {
+            Self::Grant(reason) => grant.reasons.push(reason.clone()),
+            Self::Revoke(revocation) if grant.reasons.len() < had => grant.revoked = Some(revocation.clone()),
+            Self::Revoke(_) => {}
+        }
+        grant.params = grant.expected(now).params;
+    }
+}
+
+/// Refuses an end that has passed.
+pub fn check_end(expires_at: Option<Timestamp>, now: Timestamp) -> RpcResult<()> {
+    match expires_at {
+        Some(end) if end <= now => Err(RpcError::malformed(format!("the end {end} has passed already"))),
+        _ => Ok(()),
+    }
+}
+
 /// A change of a permission, checked.
 struct Change {
     account: AccountId,
@@ -44,29 +72,41 @@ struct Change {
 
 impl Engine {
     /// Grants a permission by hand.
-    pub async fn grant(&self, by: &AccountId, asked: ChangePermission) -> RpcResult<PermissionChange> {
-        let reason = GrantReason::Manual {
-            by: by.clone(),
-            at: Timestamp::now(),
+    pub async fn grant(
+        &self,
+        by: &AccountId,
+        asked: ChangePermission,
+        expires_at: Option<Timestamp>,
+    ) -> RpcResult<PermissionChange> {
+        let now = self.clock().now();
+        check_end(expires_at, now)?;
+        let change = self.check(asked).await?;
+        let reason = GrantReason {
+            kind: GrantKind::Manual {
+                by: by.clone(),
+                at: now,
+            },
+            params: Some(change.params.clone()),
+            expires_at,
         };
-        self.change_permission(asked, Some(reason)).await
+        self.make_change(change, Decision::Grant(reason)).await
     }
 
     /// Takes back what was granted by hand.
-    pub async fn revoke(&self, asked: ChangePermission) -> RpcResult<PermissionChange> {
-        self.change_permission(asked, None).await
+    pub async fn revoke(&self, by: &AccountId, asked: ChangePermission) -> RpcResult<PermissionChange> {
+        let revocation = Revocation {
+            by: by.clone(),
+            at: self.clock().now(),
+        };
+        let change = self.check(asked).await?;
+        self.make_change(change, Decision::Revoke(revocation)).await
     }
 
-    async fn change_permission(
-        &self,
-        asked: ChangePermission,
-        reason: Option<GrantReason>,
-    ) -> RpcResult<PermissionChange> {
-        let change = self.check(asked).await?;
+    async fn make_change(&self, change: Change, decision: Decision) -> RpcResult<PermissionChange> {
         {
             let _changing = self.change().await;
             for target in &change.targets {
-                self.change_at(target, &change, reason.as_ref()).await?;
+                self.change_at(target, &change, &decision).await?;
             }
         }
         let applied = tokio::time::timeout(APPLY_TIMEOUT, self.wait_until_applied(&change)).await;
@@ -146,45 +186,40 @@ impl Engine {
         Ok(implementing)
     }
 
-    async fn change_at(
-        &self,
-        target: &LoadedReplica,
-        change: &Change,
-        reason: Option<&GrantReason>,
-    ) -> RpcResult<()> {
-        let state = self.state();
-        let wanted = change.grant_at(target, reason.cloned());
-        let key = wanted.key();
-        let grant = match state.grants.get(&key).map_err(internal)? {
-            Some(reference) => {
-                let grant = state.node.load(&reference).await.map_err(internal)?;
-                grant
-                    .update(|grant| {
-                        grant
-                            .reasons
-                            .retain(|reason| !matches!(reason, GrantReason::Manual { .. }));
-                        if reason.is_some() {
-                            grant.params = wanted.params;
-                        }
-                        grant.reasons.extend(reason.cloned());
-                    })
-                    .map_err(internal)?;
-                grant
+    async fn change_at(&self, target: &LoadedReplica, change: &Change, decision: &Decision) -> RpcResult<()> {
+        let (state, now) = (self.state(), self.clock().now());
+        let mut grant = change.grant_at(target);
+        let key = grant.key();
+        let known = state.grants.get(&key).map_err(internal)?;
+        if let Some(known) = &known {
+            grant = state
+                .node
+                .load(known)
+                .await
+                .map_err(internal)?
+                .get()
+                .map_err(internal)?;
+        }
+        decision.apply(&mut grant, now);
+        match known {
+            Some(known) => {
+                let known = state.node.load(&known).await.map_err(internal)?;
+                known.replace(&grant).map_err(internal)?;
             }
-            None if reason.is_none() => return Ok(()),
-            None => insert_grant(state, &key, wanted).await.map_err(internal)?,
-        };
-        expect(state, target, &grant.get().map_err(internal)?)
-            .await
-            .map_err(internal)
+            None if grant.reasons.is_empty() => return Ok(()),
+            None => drop(insert_grant(state, &key, grant.clone()).await.map_err(internal)?),
+        }
+        expect(state, target, &grant, now).await.map_err(internal)
     }
 
     async fn wait_until_applied(&self, change: &Change) -> Result<(), BoxError> {
         for target in &change.targets {
-            let grant = change.grant_at(target, None);
+            let grant = change.grant_at(target);
             if let Some(entry) = find_entry(self.state(), target, &grant).await? {
                 let mut entries = entry.subscribe();
-                let settled = entries.wait_for(|entry| entry.is_settled(Timestamp::now())).await;
+                let settled = entries
+                    .wait_for(|entry| entry.is_settled(self.clock().now()))
+                    .await;
                 settled.ok_or("Alpha is stopping")??;
             }
         }
@@ -225,7 +260,7 @@ impl Engine {
                 params: None,
                 replica_ids: Some(vec![ALPHA]),
             };
-            self.grant(state.node.account_id(), asked).await?;
+            self.grant(state.node.account_id(), asked, None).await?;
         }
         state
             .root
@@ -235,7 +270,7 @@ impl Engine {
 }
 
 impl Change {
-    fn grant_at(&self, target: &LoadedReplica, reason: Option<GrantReason>) -> GrantRecord {
+    fn grant_at(&self, target: &LoadedReplica) -> GrantRecord {
         GrantRecord {
             replica_id: target.record.id,
             account: self.account.clone(),
@@ -243,7 +278,8 @@ impl Change {
             permission: self.permission.clone(),
             instance_id: self.instance_id.clone(),
             params: self.params.clone(),
-            reasons: reason.into_iter().collect(),
+            reasons: Vec::new(),
+            revoked: None,
         }
     }
 }

@@ -3,24 +3,29 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use alpha_v1::{GrantReason, GrantRecord, ReplicaId};
+use alpha_v1::{GrantKind, GrantReason, GrantRecord, ReplicaId};
 use jazz::{LoadError, WriteError};
 use reside::prelude::*;
-use reside::rcb::{Expected, Grant, PermissionEntry};
+use reside::rcb::{Grant, PermissionEntry};
 
 use crate::state::{LoadedReplica, State};
 
 /// A permission that a loaded version asks for.
 type Wanted = BTreeMap<String, GrantRecord>;
 
-/// Brings the grants in step with the loaded versions, then the control blocks with the grants.
-pub async fn reconcile(state: &State, replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Result<(), BoxError> {
+/// Brings the grants in step with the loaded versions, then the control blocks with the grants. Returns when the next
+/// grant ends.
+pub async fn reconcile(
+    state: &State,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, BoxError> {
     let wanted = wanted(replicas);
     let unloaded = unloaded_accounts(state).await?;
     for (key, reference) in state.grants.entries()? {
         let grant = state.node.load(&reference).await?;
         let before = grant.get()?;
-        let mut after = merged(before.clone(), wanted.get(&key), replicas);
+        let mut after = merged(before.clone(), wanted.get(&key), replicas, now);
         if unloaded.contains(&after.account) {
             after.reasons.clear();
         }
@@ -36,7 +41,7 @@ pub async fn reconcile(state: &State, replicas: &BTreeMap<ReplicaId, LoadedRepli
     for replica in replicas.values() {
         write_requirements(state, replica, replicas).await?;
     }
-    write_control_blocks(state, replicas).await
+    write_control_blocks(state, replicas, now).await
 }
 
 /// Writes a new grant.
@@ -71,9 +76,13 @@ fn wanted(replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Wanted {
         for (key, required) in &version.manifest.requirements {
             for &target in version.requirements.get(key).into_iter().flatten() {
                 for permission in &required.permissions {
-                    let reason = GrantReason::Static {
-                        replica_id: replica.record.id,
-                        version_id: version.id,
+                    let reason = GrantReason {
+                        kind: GrantKind::Static {
+                            replica_id: replica.record.id,
+                            version_id: version.id,
+                        },
+                        params: Some(permission.params.clone()),
+                        expires_at: version.permissions_expire_at,
                     };
                     let grant = GrantRecord {
                         replica_id: target,
@@ -82,9 +91,10 @@ fn wanted(replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Wanted {
                         permission: permission.name.clone(),
                         instance_id: permission.instance_id.clone(),
                         params: permission.params.clone(),
-                        reasons: vec![reason],
+                        reasons: Vec::new(),
+                        revoked: None,
                     };
-                    wanted.insert(grant.key(), grant);
+                    wanted.entry(grant.key()).or_insert(grant).reasons.push(reason);
                 }
             }
         }
@@ -97,15 +107,16 @@ fn merged(
     mut grant: GrantRecord,
     wanted: Option<&GrantRecord>,
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+    now: Timestamp,
 ) -> GrantRecord {
     let target_is_loaded = replicas.contains_key(&grant.replica_id);
     grant
         .reasons
-        .retain(|reason| matches!(reason, GrantReason::Manual { .. }) && target_is_loaded);
+        .retain(|reason| matches!(reason.kind, GrantKind::Manual { .. }) && target_is_loaded);
     if let Some(wanted) = wanted.filter(|_| target_is_loaded) {
-        grant.params = wanted.params.clone();
         grant.reasons.extend(wanted.reasons.iter().cloned());
     }
+    grant.params = grant.expected(now).params;
     grant
 }
 
@@ -119,6 +130,10 @@ async fn write_requirements(
         return Ok(());
     };
     let block = state.node.load(&replica.record.rcb).await?;
+    let me = state.node.account_id();
+    if block.get()?.alpha.as_ref() != Some(me) {
+        block.update(|block| block.alpha = Some(me.clone()))?;
+    }
     for (key, chosen) in &version.requirements {
         let accounts: Vec<AccountId> = chosen
             .iter()
@@ -138,27 +153,34 @@ async fn write_requirements(
     Ok(())
 }
 
-/// Makes the control blocks expect what the grants say.
+/// Makes the control blocks expect what the grants say, and takes out of them what is over and done with. Returns when the
+/// next grant ends.
 async fn write_control_blocks(
     state: &State,
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
-) -> Result<(), BoxError> {
+    now: Timestamp,
+) -> Result<Option<Timestamp>, BoxError> {
+    let mut next_end: Option<Timestamp> = None;
     for reference in state.grants.entries()?.values() {
         let grant = state.node.load(reference).await?.get()?;
         if let Some(target) = replicas.get(&grant.replica_id) {
-            expect(state, target, &grant).await?;
+            expect(state, target, &grant, now).await?;
+            let block = state.node.load(&target.record.rcb).await?;
+            ControlBlock::forget(&block, &grant_of(&grant), now).await?;
+            next_end = next_end.into_iter().chain(grant.next_end(now)).min();
         }
     }
-    Ok(())
+    Ok(next_end)
 }
 
 /// Makes the control block of a replica expect what one grant says. What never was granted needs no revocation.
-pub async fn expect(state: &State, target: &LoadedReplica, grant: &GrantRecord) -> Result<(), BoxError> {
-    let expected = if grant.reasons.is_empty() {
-        Expected::revoked(grant.params.clone())
-    } else {
-        Expected::granted(grant.params.clone())
-    };
+pub async fn expect(
+    state: &State,
+    target: &LoadedReplica,
+    grant: &GrantRecord,
+    now: Timestamp,
+) -> Result<(), BoxError> {
+    let expected = grant.expected(now);
     if expected.granted || find_entry(state, target, grant).await?.is_some() {
         let block = state.node.load(&target.record.rcb).await?;
         ControlBlock::expect(&block, &grant_of(grant), expected).await?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use alpha_v1::{LoadRequest, ReplicaId, RequirementChoice, ValidatedRequest};
+use alpha_v1::{ApproveLoadRequest, LoadRequest, ReplicaId, RequirementChoice, ValidatedRequest};
 use reside::manifest::REPLICA_NAME_BYTES_MAX;
 use reside::prelude::*;
 
@@ -31,6 +31,9 @@ pub struct Plan {
     pub approved_by: AccountId,
     /// When.
     pub approved_at: Timestamp,
+    /// When the permissions end that were approved with it.
+    #[serde(default)]
+    pub permissions_expire_at: Option<Timestamp>,
     /// What will own the values of a new replica; absent for an update. The ids of those values follow from it.
     pub owners: Option<Owners>,
 }
@@ -104,13 +107,13 @@ pub enum PlanError {
 pub fn plan(
     request: &LoadRequest,
     validated: &ValidatedRequest,
-    chosen: &BTreeMap<String, Vec<ReplicaId>>,
+    asked: &ApproveLoadRequest,
     replicas: &[Existing],
     next_replica_id: ReplicaId,
     approved_by: AccountId,
     approved_at: Timestamp,
 ) -> Result<Plan, PlanError> {
-    let requirements = choose(&validated.requirements, chosen, replicas)?;
+    let requirements = choose(&validated.requirements, &asked.requirement_replica_ids, replicas)?;
     let name = request
         .replica_name
         .clone()
@@ -143,6 +146,7 @@ pub fn plan(
         owner_id: request.owner_id.clone(),
         approved_by,
         approved_at,
+        permissions_expire_at: asked.expires_at,
         owners: None,
     })
 }

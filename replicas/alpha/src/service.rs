@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use alpha_v1::{
     Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovedLoadRequest, ChangePermission,
-    ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermissions, LoadRequestRef,
-    ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack, UnloadReplica,
-    Unloaded,
+    ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermission, GrantPermissions,
+    LoadRequestRef, ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack,
+    UnloadReplica, Unloaded,
 };
 use reside::prelude::*;
 
@@ -88,14 +88,29 @@ impl Alpha for Service {
         Ok(Claimed {})
     }
 
-    async fn grant_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
+    async fn grant_permission(&self, call: &Call, request: GrantPermission) -> RpcResult<PermissionChange> {
         self.alpha.require(call, &GrantPermissions {})?;
-        self.engine()?.grant(call.made_by(), request).await
+        let GrantPermission {
+            account_id,
+            contract,
+            permission,
+            params,
+            replica_ids,
+            expires_at,
+        } = request;
+        let change = ChangePermission {
+            account_id,
+            contract,
+            permission,
+            params,
+            replica_ids,
+        };
+        self.engine()?.grant(call.made_by(), change, expires_at).await
     }
 
     async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
         self.alpha.require(call, &GrantPermissions {})?;
-        self.engine()?.revoke(request).await
+        self.engine()?.revoke(call.made_by(), request).await
     }
 
     async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {

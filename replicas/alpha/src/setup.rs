@@ -76,7 +76,7 @@ impl Setup {
         for replica in replicas {
             self.load_one(replica).await?;
         }
-        self.engine.reconcile().await
+        self.engine.reconcile().await.map(drop)
     }
 
     async fn load_one(&self, replica: &SystemReplica) -> Result<(), BoxError> {
@@ -119,17 +119,18 @@ impl Setup {
         let approval = ApproveLoadRequest {
             load_request_id: id,
             requirement_replica_ids: BTreeMap::new(),
+            expires_at: None,
         };
         self.engine
             .approve_as(&me, approval, &known, Some(replica))
             .await?;
-        self.engine.reconcile().await
+        self.engine.reconcile().await.map(drop)
     }
 
     /// Writes the objects of all replicas into the sentinel's collections.
     pub async fn write_objects(&self, sentinel: Co<SentinelData>) -> Result<(), BoxError> {
         self.engine.use_sentinel(sentinel);
-        self.engine.reconcile().await
+        self.engine.reconcile().await.map(drop)
     }
 
     /// Sets the token with which the cluster can be claimed, unless it has been.

@@ -1,12 +1,13 @@
 //! What `permission grant` and `permission revoke` have in common.
 
-use alpha_v1::{ChangePermission, PermissionChange};
+use alpha_v1::{ChangePermission, GrantPermission, PermissionChange};
 use clap::Args;
-use jazz::AccountId;
+use jazz::{AccountId, Timestamp};
 use reside::Identity;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::period::local_time;
 use super::selector::ReplicaSelector;
 use super::session::Session;
 use super::target;
@@ -48,6 +49,7 @@ pub struct Changed {
     permission: String,
     params: Option<Value>,
     replicas: Vec<String>,
+    expires_at: Option<Timestamp>,
     applied: bool,
     #[serde(skip)]
     done: &'static str,
@@ -60,8 +62,10 @@ impl View for Changed {
         } else {
             "; not carried out yet, it will be when the replica runs"
         };
+        let until = self.expires_at.map(local_time).map(|end| format!(" until {end}"));
+        let until = until.unwrap_or_default();
         Drawing::Text(format!(
-            "{} {STRONG}{}{STRONG:#} at {}{note}",
+            "{} {STRONG}{}{STRONG:#} at {}{until}{note}",
             self.done,
             self.permission,
             self.replicas.join(", ")
@@ -72,8 +76,11 @@ impl View for Changed {
 /// Which way.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
-    /// Give it.
-    Grant,
+    /// Give it, perhaps until a time.
+    Grant {
+        /// From then on it counts as revoked.
+        expires_at: Option<Timestamp>,
+    },
     /// Take it away.
     Revoke,
 }
@@ -90,17 +97,30 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
     app.block_on(async {
         let session = Session::open(app).await?;
         let replica_ids = replica_ids(&session, &args.replicas).await?;
-        let request = ChangePermission {
-            account_id: account.to_string(),
-            contract: args.contract.to_string(),
-            permission: args.permission.clone(),
-            params: params.clone(),
-            replica_ids,
-        };
-        let alpha = session.alpha();
-        let (done, changed) = match change {
-            Change::Grant => ("Granted", alpha.grant_permission(request).await),
-            Change::Revoke => ("Revoked", alpha.revoke_permission(request).await),
+        let (account_id, contract) = (account.to_string(), args.contract.to_string());
+        let (permission, alpha) = (args.permission.clone(), session.alpha());
+        let (done, expires_at, changed) = match change {
+            Change::Grant { expires_at } => {
+                let request = GrantPermission {
+                    account_id,
+                    contract,
+                    permission,
+                    params: params.clone(),
+                    replica_ids,
+                    expires_at,
+                };
+                ("Granted", expires_at, alpha.grant_permission(request).await)
+            }
+            Change::Revoke => {
+                let request = ChangePermission {
+                    account_id,
+                    contract,
+                    permission,
+                    params: params.clone(),
+                    replica_ids,
+                };
+                ("Revoked", None, alpha.revoke_permission(request).await)
+            }
         };
         let PermissionChange { replica_ids, applied } = changed.map_err(session.alpha_refused())?;
         let replicas =
@@ -111,6 +131,7 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
             permission: args.permission,
             params,
             replicas,
+            expires_at,
             applied,
             done,
         })

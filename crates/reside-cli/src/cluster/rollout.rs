@@ -12,6 +12,7 @@ use jazz::Co;
 use tokio::time::timeout;
 
 use super::local::LocalCluster;
+use super::period::PeriodArgs;
 use super::selector::{Choice, ReplicaSelector};
 use super::session::Session;
 use crate::cli::App;
@@ -52,7 +53,12 @@ impl Session {
     }
 
     /// Approves a load request.
-    pub async fn approve(&self, id: u32, choices: &[Choice]) -> Result<ApprovedLoadRequest, CommandError> {
+    pub async fn approve(
+        &self,
+        id: u32,
+        choices: &[Choice],
+        period: &PeriodArgs,
+    ) -> Result<ApprovedLoadRequest, CommandError> {
         let mut requirement_replica_ids: BTreeMap<String, Vec<ReplicaId>> = BTreeMap::new();
         for choice in choices {
             let replica = match &choice.replica {
@@ -67,6 +73,7 @@ impl Session {
         let request = ApproveLoadRequest {
             load_request_id: id,
             requirement_replica_ids,
+            expires_at: period.end()?,
         };
         self.alpha()
             .approve_load_request(request)

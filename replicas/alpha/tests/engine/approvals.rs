@@ -14,6 +14,7 @@ fn choosing(id: u32, chosen: &[ReplicaId]) -> ApproveLoadRequest {
     ApproveLoadRequest {
         load_request_id: id,
         requirement_replica_ids: BTreeMap::from([("greeter".to_owned(), chosen.to_vec())]),
+        expires_at: None,
     }
 }
 
@@ -169,6 +170,7 @@ async fn a_choice_keeps_within_what_the_replica_allows() {
     let request = alpha.ask(asking(VISITOR)).await;
     let unknown = ApproveLoadRequest {
         requirement_replica_ids: BTreeMap::from([("cook".to_owned(), vec![3])]),
+        expires_at: None,
         ..approval(request.id)
     };
     let error = alpha.engine.approve(&alpha.me(), unknown).await.unwrap_err();

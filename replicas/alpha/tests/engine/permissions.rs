@@ -1,14 +1,14 @@
 //! Who has which permission where, and why; and who administers the cluster.
 
 use alpha::SystemReplica;
-use alpha_v1::{AlphaContract, ChangePermission, GrantReason, GrantRecord, ReplicaId};
+use alpha_v1::{AlphaContract, ApproveLoadRequest, ChangePermission, GrantKind, GrantRecord, ReplicaId};
 use jazz::driver::OsEntropy;
 use jazz::{AgentSecret, SecretSeed};
 use kubernetes_sentinel_v1::KubernetesSentinelContract;
-use reside::Contract;
 use reside::prelude::*;
 use reside::rcb::PermissionEntry;
 use reside::rpc::Code;
+use reside::{Clock, Contract};
 use serde_json::{Value, json};
 
 use crate::images::*;
@@ -132,7 +132,7 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
     let visitor = alpha.load(&world.images.publish(&visitor())).await.replica_id;
     let account = alpha.record(visitor).await.account;
     let en = || change(&account, "greeting:create", json!({ "language": "en" }));
-    let granted = alpha.engine.grant(&alpha.me(), en()).await.unwrap();
+    let granted = alpha.engine.grant(&alpha.me(), en(), None).await.unwrap();
     assert_eq!(granted.replica_ids, [3]);
     assert!(!granted.applied, "no greeter runs");
     let both = grants(&alpha)
@@ -141,8 +141,8 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
         .find(|grant| grant.reasons.len() == 2)
         .unwrap();
     assert!(matches!(
-        both.reasons[0],
-        GrantReason::Static {
+        both.reasons[0].kind,
+        GrantKind::Static {
             replica_id: 4,
             version_id: 1
         }
@@ -150,8 +150,8 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
     alpha.settle().await;
 
     // Granting again is no third reason; taking it back leaves what the version asks for.
-    alpha.engine.grant(&alpha.me(), en()).await.unwrap();
-    alpha.engine.revoke(en()).await.unwrap();
+    alpha.engine.grant(&alpha.me(), en(), None).await.unwrap();
+    alpha.engine.revoke(&alpha.me(), en()).await.unwrap();
     alpha.settle().await;
     assert_eq!(
         expected(&alpha, 3, &account).await,
@@ -160,7 +160,7 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
     assert!(grants(&alpha).await.iter().all(|grant| grant.reasons.len() == 1));
 
     // The other way round.
-    alpha.engine.grant(&alpha.me(), en()).await.unwrap();
+    alpha.engine.grant(&alpha.me(), en(), None).await.unwrap();
     world.images.publish(&requiring(requirement(vec![])));
     let update = alpha_v1::CreateLoadRequest {
         replica_id: Some(visitor),
@@ -171,7 +171,7 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
         expected(&alpha, 3, &account).await,
         [create("en", true), read(false)]
     );
-    alpha.engine.revoke(en()).await.unwrap();
+    alpha.engine.revoke(&alpha.me(), en()).await.unwrap();
     assert_eq!(
         expected(&alpha, 3, &account).await,
         [create("en", false), read(false)]
@@ -191,7 +191,7 @@ async fn a_permission_by_hand_is_for_all_that_implement_the_contract_or_for_thos
     let ada = &world.manager.account_id;
     let all = alpha
         .engine
-        .grant(&alpha.me(), change(ada, "greeting:read:all", json!({})))
+        .grant(&alpha.me(), change(ada, "greeting:read:all", json!({})), None)
         .await
         .unwrap();
     assert_eq!(all.replica_ids, [3, 4, 5]);
@@ -199,17 +199,184 @@ async fn a_permission_by_hand_is_for_all_that_implement_the_contract_or_for_thos
         replica_ids: Some(vec![4]),
         ..change(ada, "greeting:read:all", json!({}))
     };
-    assert_eq!(alpha.engine.revoke(some).await.unwrap().replica_ids, [4]);
+    assert_eq!(
+        alpha.engine.revoke(&alpha.me(), some).await.unwrap().replica_ids,
+        [4]
+    );
     for (at, granted) in [(3, true), (4, false), (5, true)] {
         assert_eq!(expected(&alpha, at, ada).await, [read(granted)]);
     }
     // What was never granted needs no entry to be taken back.
     alpha
         .engine
-        .revoke(change(ada, "greeting:create", json!({ "language": "ru" })))
+        .revoke(
+            &alpha.me(),
+            change(ada, "greeting:create", json!({ "language": "ru" })),
+        )
         .await
         .unwrap();
     assert_eq!(expected(&alpha, 3, ada).await, [read(true)]);
+}
+
+/// The params and the end of a permission that the greeter has to expect, if it is there and granted.
+async fn params_and_end(alpha: &Alpha, account: &AccountId) -> Option<(Value, Option<Timestamp>)> {
+    let block = alpha.node().load(&alpha.record(3).await.rcb).await.unwrap();
+    let entries = alpha
+        .node()
+        .load(&block.get().unwrap().permissions)
+        .await
+        .unwrap();
+    for entry in entries.entries().unwrap().values() {
+        let entry: PermissionEntry = alpha.node().load(entry).await.unwrap().get().unwrap();
+        if entry.account == *account && entry.expected.granted {
+            return Some((entry.expected.params.into(), entry.expected.expires_at));
+        }
+    }
+    None
+}
+
+fn after(clock: Clock, seconds: u64) -> Timestamp {
+    Timestamp(clock.now().0 + seconds * 1000)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_by_hand_ends_and_leaves_the_control_block() {
+    let (world, alpha) = cluster_with_greeter().await;
+    let ada = &world.manager.account_id;
+    let clock = alpha.running().replica().clock();
+    let (asked, end) = (change(ada, "greeting:read:all", json!({})), after(clock, 3600));
+    alpha
+        .engine
+        .grant(&alpha.me(), asked.clone(), Some(end))
+        .await
+        .unwrap();
+    assert_eq!(params_and_end(&alpha, ada).await, Some((json!({}), Some(end))));
+
+    // The greeter, which isn't there, carries it out and takes it back in time.
+    let block = alpha.node().load(&alpha.record(3).await.rcb).await.unwrap();
+    let entries = alpha
+        .node()
+        .load(&block.get().unwrap().permissions)
+        .await
+        .unwrap();
+    let entry = entries.entries().unwrap().into_values().next().unwrap();
+    let entry = alpha.node().load(&entry).await.unwrap();
+    let carry_out = |granted| {
+        let current = reside::rcb::Current {
+            granted,
+            params: Default::default(),
+        };
+        entry.update(|entry| entry.current = Some(current)).unwrap();
+    };
+    carry_out(true);
+    alpha.settle().await;
+    assert!(entry.get().unwrap().is_effective(clock.now()));
+
+    tokio::time::advance(SOON * 400).await;
+    assert!(
+        !entry.get().unwrap().is_effective(clock.now()),
+        "at the moment itself"
+    );
+    alpha.settle().await;
+    assert_eq!(entries.len().unwrap(), 1, "the greeter has yet to take it back");
+    carry_out(false);
+    alpha.settle().await;
+    assert!(entries.is_empty().unwrap());
+    assert_eq!(
+        grants(&alpha).await[0].reasons[0].expires_at,
+        Some(end),
+        "it is remembered"
+    );
+
+    // Given anew, it is there anew.
+    alpha.engine.grant(&alpha.me(), asked, None).await.unwrap();
+    assert_eq!(params_and_end(&alpha, ada).await, Some((json!({}), None)));
+    assert_eq!(grants(&alpha).await[0].reasons.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_has_passed_is_refused() {
+    let (world, alpha) = cluster_with_greeter().await;
+    let asked = change(&world.manager.account_id, "greeting:read:all", json!({}));
+    let now = alpha.running().replica().clock().now();
+    let error = alpha
+        .engine
+        .grant(&alpha.me(), asked, Some(now))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), Code::Malformed);
+    world.images.publish(&visitor());
+    let request = alpha.ask(asking(VISITOR)).await;
+    let late = ApproveLoadRequest {
+        expires_at: Some(now),
+        ..approval(request.id)
+    };
+    let error = alpha.engine.approve(&alpha.me(), late).await.unwrap_err();
+    assert_eq!(error.code(), Code::Malformed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_version_asks_for_can_be_approved_for_a_time() {
+    let (world, alpha) = cluster_with_greeter().await;
+    world.images.publish(&visitor());
+    let clock = alpha.running().replica().clock();
+    let (request, end) = (alpha.ask(asking(VISITOR)).await, after(clock, 60));
+    let approval = ApproveLoadRequest {
+        expires_at: Some(end),
+        ..approval(request.id)
+    };
+    let visitor = alpha.approve(approval).await.replica_id;
+    let account = alpha.record(visitor).await.account;
+    assert_eq!(params_and_end(&alpha, &account).await.unwrap().1, Some(end));
+
+    // What an administrator grants besides goes on after it.
+    let read = change(&account, "greeting:read:all", json!({}));
+    alpha.engine.grant(&alpha.me(), read, None).await.unwrap();
+    tokio::time::advance(SOON * 6).await;
+    alpha.settle().await;
+    assert_eq!(
+        expected(&alpha, 3, &account).await,
+        [create("en", false), self::read(true)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn params_of_an_administrator_go_before_those_of_a_version() {
+    let (world, alpha) = cluster().await;
+    let mut contract = contract();
+    contract.permissions["greeting:create"].params = None;
+    world.images.publish(&contract);
+    alpha.load(&world.images.publish(&greeter())).await;
+    let asks = permission("greeting:create", json!({ "language": "en", "times": 1 }));
+    let visitor = alpha
+        .load(&world.images.publish(&requiring(requirement(vec![asks]))))
+        .await;
+    let account = alpha.record(visitor.replica_id).await.account;
+    let times = |times: u32| json!({ "language": "en", "times": times });
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(1), None)));
+
+    let clock = alpha.running().replica().clock();
+    let more = change(&account, "greeting:create", times(5));
+    let end = after(clock, 60);
+    alpha
+        .engine
+        .grant(&alpha.me(), more.clone(), Some(end))
+        .await
+        .unwrap();
+    alpha.settle().await;
+    // Nobody said that five times may go on for ever.
+    assert_eq!(
+        params_and_end(&alpha, &account).await,
+        Some((times(5), Some(end)))
+    );
+    tokio::time::advance(SOON * 6).await;
+    alpha.settle().await;
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(1), None)));
+
+    alpha.engine.grant(&alpha.me(), more.clone(), None).await.unwrap();
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(5), None)));
+    alpha.engine.revoke(&alpha.me(), more).await.unwrap();
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(1), None)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,12 +448,12 @@ async fn what_can_not_be_granted_is_said() {
         ),
     ];
     for (asked, code, expected) in cases {
-        let error = alpha.engine.grant(&alpha.me(), asked).await.unwrap_err();
+        let error = alpha.engine.grant(&alpha.me(), asked, None).await.unwrap_err();
         assert_eq!(error.code(), code, "{error}");
         assert!(error.message().contains(expected), "{error}");
     }
     alpha.engine.unload(3).await.unwrap();
-    let error = alpha.engine.grant(&alpha.me(), good).await.unwrap_err();
+    let error = alpha.engine.grant(&alpha.me(), good, None).await.unwrap_err();
     assert_eq!(error.code(), Code::WrongState, "{error}");
 }
 
@@ -296,7 +463,7 @@ async fn what_was_granted_to_a_replica_by_hand_goes_with_it() {
     let visitor = alpha.load(&world.images.publish(&visitor())).await.replica_id;
     let account = alpha.record(visitor).await.account;
     let ru = change(&account, "greeting:create", json!({ "language": "ru" }));
-    alpha.engine.grant(&alpha.me(), ru).await.unwrap();
+    alpha.engine.grant(&alpha.me(), ru, None).await.unwrap();
     alpha.engine.unload(visitor).await.unwrap();
     alpha.settle().await;
     assert!(grants(&alpha).await.iter().all(|grant| grant.reasons.is_empty()));

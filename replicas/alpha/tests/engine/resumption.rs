@@ -94,7 +94,7 @@ async fn perform(alpha: &Alpha, task: Task) -> Result<(), BoxError> {
                 params: Some(json!({ "language": "fr" })),
                 replica_ids: None,
             };
-            alpha.engine.grant(&me, asked).await?;
+            alpha.engine.grant(&me, asked, None).await?;
         }
     }
     alpha.try_settle().await

@@ -226,6 +226,7 @@ pub fn approval(id: u32) -> ApproveLoadRequest {
     ApproveLoadRequest {
         load_request_id: id,
         requirement_replica_ids: Default::default(),
+        expires_at: None,
     }
 }
 
@@ -267,7 +268,7 @@ impl Alpha {
                 self.engine.validate_request(request.id).await?;
             }
         }
-        self.engine.reconcile().await
+        self.engine.reconcile().await.map(drop)
     }
 
     /// Registers a request and has it validated.

@@ -1,13 +1,15 @@
 //! `reside permission list`
 
-use alpha_v1::{GrantPermissions, GrantReason, GrantRecord};
+use alpha_v1::{GrantKind, GrantPermissions, GrantReason, GrantRecord};
 use clap::Args;
 use futures::future::join_all;
+use jazz::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::cli::App;
 use crate::cluster::grants;
+use crate::cluster::period::local_time;
 use crate::cluster::records::load_all;
 use crate::cluster::session::Session;
 use crate::config::Config;
@@ -65,14 +67,19 @@ impl View for Grants {
 }
 
 fn reason(reason: &GrantReason) -> String {
-    match reason {
-        GrantReason::Static {
+    let why = match &reason.kind {
+        GrantKind::Static {
             replica_id,
             version_id,
         } => {
             format!("asked for by replica {replica_id}, version {version_id}")
         }
-        GrantReason::Manual { .. } => "granted by hand".to_owned(),
+        GrantKind::Manual { .. } => "granted by hand".to_owned(),
+    };
+    match reason.expires_at {
+        None => why,
+        Some(end) if reason.is_active(Timestamp::now()) => format!("{why}, until {}", local_time(end)),
+        Some(end) => format!("{why}, expired {}", local_time(end)),
     }
 }
 

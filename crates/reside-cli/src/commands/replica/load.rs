@@ -6,6 +6,7 @@ use reside_image::Reference;
 use serde::Serialize;
 
 use crate::cli::App;
+use crate::cluster::period::PeriodArgs;
 use crate::cluster::rollout::status_text;
 use crate::cluster::selector::{Choice, ReplicaSelector};
 use crate::cluster::session::Session;
@@ -16,7 +17,7 @@ use crate::ui::{Drawing, STRONG, View};
 /// Load a replica from an image, or update one
 ///
 /// Shows what the image is and what it asks for, and loads it if you approve. An exclusive replica that is loaded
-/// already is updated. Undo with `reside replica rollback` or `reside replica unload`.
+/// already is updated. With `--for` or `--until`, the permissions that it asks for end then. Undo with `reside replica rollback` or `reside replica unload`.
 #[derive(Args, Debug)]
 pub struct LoadArgs {
     /// Image, as `reside build` prints it: IDENTITY, IDENTITY:TAG or IDENTITY@DIGEST
@@ -41,6 +42,9 @@ pub struct LoadArgs {
     /// Return as soon as it is approved
     #[arg(long)]
     no_wait: bool,
+
+    #[command(flatten)]
+    period: PeriodArgs,
 }
 
 #[derive(Serialize)]
@@ -83,7 +87,7 @@ pub fn run(app: &App, args: LoadArgs) -> Result<(), CommandError> {
             ));
             return Ok(());
         }
-        approve(app, &session, request.id, &args.with, args.no_wait).await
+        approve(app, &session, request.id, &args.with, &args.period, args.no_wait).await
     })
 }
 
@@ -93,9 +97,10 @@ pub(in crate::commands) async fn approve(
     session: &Session,
     id: u32,
     with: &[Choice],
+    period: &PeriodArgs,
     no_wait: bool,
 ) -> Result<(), CommandError> {
-    let approved = session.approve(id, with).await?;
+    let approved = session.approve(id, with, period).await?;
     let (replica_id, version) = (approved.replica_id, approved.version_id);
     let status = match no_wait {
         true => None,
