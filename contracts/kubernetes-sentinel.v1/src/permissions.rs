@@ -9,10 +9,10 @@ use crate::collections::{SentinelData, group_of};
 use crate::{Kind, KubernetesSentinelContract};
 
 macro_rules! permission {
-    ($name:ident, $kind:ident, $role:ident, $wire:literal, $en:literal, $ru:literal) => {
+    ($name:ident, $kind:ident, $role:ident, $risk:ident, $wire:literal, $en:literal, $ru:literal) => {
         #[doc = concat!("`", $wire, "`.")]
         #[derive(Permission, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[permission(contract = KubernetesSentinelContract, name = $wire, en($en), ru($ru))]
+        #[permission(contract = KubernetesSentinelContract, name = $wire, risk = $risk, en($en), ru($ru))]
         pub struct $name {}
 
         impl PermissionHandler for $name {
@@ -52,6 +52,7 @@ permission!(
     ReadDeployments,
     Deployment,
     Reader,
+    read,
     "deployment:read:all",
     "Read Deployments",
     "Читать развёртывания"
@@ -60,6 +61,7 @@ permission!(
     ManageDeployments,
     Deployment,
     Writer,
+    admin,
     "deployment:manage:all",
     "Manage Deployments",
     "Управлять: развёртывания"
@@ -68,6 +70,7 @@ permission!(
     ReadStatefulSets,
     StatefulSet,
     Reader,
+    read,
     "stateful-set:read:all",
     "Read StatefulSets",
     "Читать наборы с состоянием"
@@ -76,6 +79,7 @@ permission!(
     ManageStatefulSets,
     StatefulSet,
     Writer,
+    admin,
     "stateful-set:manage:all",
     "Manage StatefulSets",
     "Управлять: наборы с состоянием"
@@ -84,6 +88,7 @@ permission!(
     ReadJobs,
     Job,
     Reader,
+    read,
     "job:read:all",
     "Read Jobs",
     "Читать задания"
@@ -92,14 +97,17 @@ permission!(
     ManageJobs,
     Job,
     Writer,
+    admin,
     "job:manage:all",
     "Manage Jobs",
     "Управлять: задания"
 );
+// Secrets hold the keys of replicas: who reads them can act as any of them.
 permission!(
     ReadSecrets,
     Secret,
     Reader,
+    admin,
     "secret:read:all",
     "Read Secrets",
     "Читать секреты"
@@ -108,6 +116,7 @@ permission!(
     ManageSecrets,
     Secret,
     Writer,
+    admin,
     "secret:manage:all",
     "Manage Secrets",
     "Управлять: секреты"
@@ -116,6 +125,7 @@ permission!(
     ReadConfigMaps,
     ConfigMap,
     Reader,
+    read,
     "config-map:read:all",
     "Read ConfigMaps",
     "Читать наборы настроек"
@@ -124,6 +134,7 @@ permission!(
     ManageConfigMaps,
     ConfigMap,
     Writer,
+    admin,
     "config-map:manage:all",
     "Manage ConfigMaps",
     "Управлять: наборы настроек"
@@ -132,6 +143,7 @@ permission!(
     ReadServices,
     Service,
     Reader,
+    read,
     "service:read:all",
     "Read Services",
     "Читать сервисы"
@@ -140,6 +152,7 @@ permission!(
     ManageServices,
     Service,
     Writer,
+    admin,
     "service:manage:all",
     "Manage Services",
     "Управлять: сервисы"
@@ -148,6 +161,7 @@ permission!(
     ReadIngresses,
     Ingress,
     Reader,
+    read,
     "ingress:read:all",
     "Read Ingresses",
     "Читать входные маршруты"
@@ -156,6 +170,7 @@ permission!(
     ManageIngresses,
     Ingress,
     Writer,
+    admin,
     "ingress:manage:all",
     "Manage Ingresses",
     "Управлять: входные маршруты"
@@ -164,6 +179,7 @@ permission!(
     ReadNetworkPolicies,
     NetworkPolicy,
     Reader,
+    read,
     "network-policy:read:all",
     "Read NetworkPolicies",
     "Читать сетевые политики"
@@ -172,6 +188,7 @@ permission!(
     ManageNetworkPolicies,
     NetworkPolicy,
     Writer,
+    admin,
     "network-policy:manage:all",
     "Manage NetworkPolicies",
     "Управлять: сетевые политики"
@@ -180,6 +197,7 @@ permission!(
     ReadPersistentVolumeClaims,
     PersistentVolumeClaim,
     Reader,
+    read,
     "persistent-volume-claim:read:all",
     "Read PersistentVolumeClaims",
     "Читать запросы томов"
@@ -188,6 +206,7 @@ permission!(
     ManagePersistentVolumeClaims,
     PersistentVolumeClaim,
     Writer,
+    admin,
     "persistent-volume-claim:manage:all",
     "Manage PersistentVolumeClaims",
     "Управлять: запросы томов"
@@ -196,6 +215,7 @@ permission!(
     ReadServiceAccounts,
     ServiceAccount,
     Reader,
+    read,
     "service-account:read:all",
     "Read ServiceAccounts",
     "Читать сервисные аккаунты"
@@ -204,6 +224,7 @@ permission!(
     ManageServiceAccounts,
     ServiceAccount,
     Writer,
+    admin,
     "service-account:manage:all",
     "Manage ServiceAccounts",
     "Управлять: сервисные аккаунты"
@@ -212,6 +233,7 @@ permission!(
     ReadRoles,
     Role,
     Reader,
+    read,
     "role:read:all",
     "Read Roles",
     "Читать роли"
@@ -220,6 +242,7 @@ permission!(
     ManageRoles,
     Role,
     Writer,
+    admin,
     "role:manage:all",
     "Manage Roles",
     "Управлять: роли"
@@ -228,6 +251,7 @@ permission!(
     ReadRoleBindings,
     RoleBinding,
     Reader,
+    read,
     "role-binding:read:all",
     "Read RoleBindings",
     "Читать привязки ролей"
@@ -236,6 +260,7 @@ permission!(
     ManageRoleBindings,
     RoleBinding,
     Writer,
+    admin,
     "role-binding:manage:all",
     "Manage RoleBindings",
     "Управлять: привязки ролей"

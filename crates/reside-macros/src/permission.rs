@@ -16,6 +16,7 @@ struct Args {
     contract: Option<Path>,
     name: Option<LitStr>,
     instance: Vec<Ident>,
+    risk: Option<Ident>,
     texts: Texts,
 }
 
@@ -40,8 +41,12 @@ impl Parse for Args {
                         let keys = Punctuated::<Ident, Token![,]>::parse_terminated(&content)?;
                         args.instance.extend(keys);
                     }
+                    "risk" => {
+                        input.parse::<Token![=]>()?;
+                        args.risk = Some(input.parse()?);
+                    }
                     _ => {
-                        let message = "expected `contract`, `name`, `instance`, `en`, `ru` or `text`";
+                        let message = "expected `contract`, `name`, `instance`, `risk`, `en`, `ru` or `text`";
                         return Err(syn::Error::new(keyword.span(), message));
                     }
                 }
@@ -95,18 +100,34 @@ fn permission(item: &DeriveInput, errors: &mut Errors) -> Option<TokenStream> {
         errors.at(&item.generics, "a permission can't be generic");
     }
     let keys = instance_keys(item, &args.instance, errors);
+    let risk = args.risk.and_then(|risk| risk_const(&risk, errors));
     let (ident, contract, name, texts) = (&item.ident, args.contract?, args.name?, args.texts.expression());
     Some(quote! {
         impl ::reside::Permission for #ident {
             type Contract = #contract;
             const NAME: &'static str = #name;
             const INSTANCE_KEYS: &'static [&'static str] = &[#(#keys),*];
+            #risk
 
             fn display_info() -> ::reside::DisplayInfo {
                 #texts
             }
         }
     })
+}
+
+/// Returns the constant that says what the permission allows at worst.
+fn risk_const(risk: &Ident, errors: &mut Errors) -> Option<TokenStream> {
+    let variant = match risk.to_string().as_str() {
+        "read" => quote!(Read),
+        "write" => quote!(Write),
+        "admin" => quote!(Admin),
+        _ => {
+            errors.at(risk, "expected `read`, `write` or `admin`");
+            return None;
+        }
+    };
+    Some(quote!(const RISK: ::reside::manifest::Risk = ::reside::manifest::Risk::#variant;))
 }
 
 /// Returns the names of the instance keys on the wire.

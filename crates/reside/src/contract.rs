@@ -16,7 +16,7 @@ use crate::{
     dispatch::Dispatch,
     display::DisplayInfo,
     identity::Identity,
-    manifest::{ContractManifest, MethodManifest, PermissionManifest},
+    manifest::{ContractManifest, MethodManifest, PermissionManifest, Risk},
     permission::instance_id,
 };
 
@@ -99,6 +99,9 @@ pub trait Permission: Serialize + DeserializeOwned + JsonSchema + Clone + Send +
     /// Params that tell instances apart, by their names on the wire.
     const INSTANCE_KEYS: &'static [&'static str];
 
+    /// What it allows at worst.
+    const RISK: Risk = Risk::Write;
+
     /// Returns the texts for people.
     fn display_info() -> DisplayInfo;
 
@@ -178,6 +181,7 @@ pub struct PermissionSpec<C: Contract> {
     pub name: &'static str,
     /// Params that tell instances apart.
     pub instance_keys: &'static [&'static str],
+    risk: Risk,
     display_info: fn() -> DisplayInfo,
     schema: fn() -> Value,
     carry_out: CarryOut<C::Data>,
@@ -189,6 +193,7 @@ impl<C: Contract> PermissionSpec<C> {
         Self {
             name: P::NAME,
             instance_keys: P::INSTANCE_KEYS,
+            risk: P::RISK,
             display_info: P::display_info,
             schema: schema_of::<P>,
             carry_out: |change, data, account| Box::pin(carry_out::<P>(change, data, account)),
@@ -205,6 +210,7 @@ impl<C: Contract> PermissionSpec<C> {
             display_info: (self.display_info)(),
             instance_keys: self.instance_keys.iter().map(|key| (*key).to_owned()).collect(),
             params: Some((self.schema)()),
+            risk: self.risk,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Whatever is parsed here is checked: names, sizes, counts. What needs other manifests is checked by
 //! [`ReplicaManifest::check_against`].
 
+use std::fmt;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -64,6 +66,43 @@ pub struct PermissionManifest {
     /// JSON Schema of the params.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub params: Option<Value>,
+    /// What it allows at worst.
+    #[serde(default, skip_serializing_if = "is_default_risk")]
+    pub risk: Risk,
+}
+
+/// What a permission allows at worst, as its contract says; whoever approves sees what is highest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// To see something.
+    Read,
+    /// To make, change or delete something; also whatever says nothing about itself.
+    #[default]
+    Write,
+    /// To decide what others may do, or what runs.
+    Admin,
+}
+
+impl Risk {
+    /// Returns the word for it with its meaning.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Read => "read: can see",
+            Self::Write => "write: can change or delete",
+            Self::Admin => "admin: can decide what others may do, or what runs",
+        }
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        })
+    }
 }
 
 /// A method that a contract defines.
@@ -656,6 +695,10 @@ impl PermissionManifest {
             Err(problems.join("; "))
         }
     }
+}
+
+fn is_default_risk(risk: &Risk) -> bool {
+    *risk == Risk::default()
 }
 
 fn is_false(value: &bool) -> bool {

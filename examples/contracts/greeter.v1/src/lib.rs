@@ -45,7 +45,7 @@ impl PermissionHandler for CreateGreeting {}
 
 /// The right to read all greetings.
 #[derive(Permission, Serialize, Deserialize, JsonSchema, Clone, Debug)]
-#[permission(contract = GreeterContract, name = "greeting:read:all",
+#[permission(contract = GreeterContract, name = "greeting:read:all", risk = read,
              en("Read greetings", "Read all greetings"), ru("Читать приветствия", "Читать все приветствия"))]
 pub struct ReadGreetings {}
 
