@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use jazz::{AccountId, Co, CoMap, CoRecord, Group, Node, Ref, Timestamp};
-use reside::ControlBlock;
 use reside::prelude::*;
 use reside::rcb::Expected;
+use reside::{ControlBlock, RequestedPermission};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,6 +22,9 @@ pub struct AlphaData {
     pub grants: Ref<CoRecord<Ref<GrantRecord>>>,
     /// Load requests by id; readable with [`ReadLoadRequests`](crate::ReadLoadRequests).
     pub load_requests: Ref<CoRecord<Ref<LoadRequest>>>,
+    /// Permissions asked for at run time, by id; readable with
+    /// [`ApprovePermissionRequests`](crate::ApprovePermissionRequests). See [`permission_requests`](crate::permission_requests).
+    pub permission_requests: Option<Ref<CoRecord<Ref<RequestedPermission>>>>,
     /// Group whose members may read and write every control block.
     pub rcb_manage_group: Ref<Group>,
     /// Group whose members may write every management block.
@@ -64,7 +67,7 @@ pub struct GrantReason {
     pub expires_at: Option<Timestamp>,
 }
 
-/// The kinds of reasons. Where params differ, what is further down here decides.
+/// The kinds of reasons.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum GrantKind {
@@ -80,6 +83,16 @@ pub enum GrantKind {
     /// An administrator granted it.
     Manual {
         /// Who.
+        by: AccountId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A replica asked for it at run time, and an administrator approved it.
+    Dynamic {
+        /// The request.
+        #[serde(rename = "requestId")]
+        request_id: u32,
+        /// Who approved it.
         by: AccountId,
         /// When.
         at: Timestamp,
@@ -102,11 +115,12 @@ impl GrantReason {
         self.expires_at.is_none_or(|end| now < end)
     }
 
-    /// What an administrator decided for this permission alone goes before what came with a version.
+    /// Where params differ, an administrator's own grant decides, then what was asked for at run time, then the version.
     fn rank(&self) -> u8 {
         match self.kind {
             GrantKind::Static { .. } => 0,
-            GrantKind::Manual { .. } => 1,
+            GrantKind::Dynamic { .. } => 1,
+            GrantKind::Manual { .. } => 2,
         }
     }
 }
@@ -349,10 +363,27 @@ impl Migrate for AlphaData {
             load_requests: node
                 .create_record::<&str, Ref<LoadRequest>>(&private()?, [])?
                 .reference(),
+            permission_requests: Some(new_permission_requests(node)?),
             rcb_manage_group: private()?.reference(),
             replica_manage_group: private()?.reference(),
         })
     }
+
+    /// Clusters that are older than permission requests get their place.
+    async fn migrate(data: &Co<Self>) -> Result<(), BoxError> {
+        if data.get()?.permission_requests.is_none() {
+            let requests = new_permission_requests(data.node())?;
+            data.update(|data| data.permission_requests = Some(requests))?;
+        }
+        Ok(())
+    }
+}
+
+fn new_permission_requests(node: &Node) -> Result<Ref<CoRecord<Ref<RequestedPermission>>>, BoxError> {
+    let readers = node.create_group()?;
+    Ok(node
+        .create_record::<&str, Ref<RequestedPermission>>(&readers, [])?
+        .reference())
 }
 
 /// Loads what a reference of Alpha's data leads to.

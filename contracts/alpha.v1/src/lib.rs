@@ -6,14 +6,16 @@ mod permissions;
 
 use std::collections::BTreeMap;
 
+use reside::HandlerFailure;
 use reside::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use data::*;
 pub use lookup::*;
 pub use permissions::*;
+pub use reside::requests::{PermissionRequestRef, RequestPermission, RequestStatus, RequestedPermission};
 
 /// Registers contracts and replicas and loads new ones.
 #[contract(
@@ -91,6 +93,73 @@ pub trait Alpha {
     )]
     async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange>;
 
+    /// Asks for a permission of whoever serves a requirement of the caller, which is a replica.
+    #[method(
+        en(
+            "Request a permission",
+            "Asks the administrators for a permission at run time"
+        ),
+        ru("Запросить разрешение", "Просит у администраторов разрешение во время работы"),
+        idempotent
+    )]
+    async fn request_permission(
+        &self,
+        call: &Call,
+        request: RequestPermission,
+    ) -> RpcResult<PermissionRequestRef>;
+
+    /// Grants what a replica has asked for at run time; also what was refused before.
+    #[method(
+        en(
+            "Approve a permission request",
+            "Grants what a replica has asked for at run time"
+        ),
+        ru(
+            "Одобрить запрос разрешения",
+            "Выдаёт разрешение, запрошенное репликой во время работы"
+        )
+    )]
+    async fn approve_permission_request(
+        &self,
+        call: &Call,
+        request: ApprovePermissionRequest,
+    ) -> RpcResult<PermissionChange>;
+
+    /// Refuses what a replica has asked for at run time.
+    #[method(
+        en(
+            "Reject a permission request",
+            "Refuses what a replica has asked for at run time"
+        ),
+        ru(
+            "Отклонить запрос разрешения",
+            "Отказывает в разрешении, запрошенном репликой"
+        )
+    )]
+    async fn reject_permission_request(
+        &self,
+        call: &Call,
+        request: RejectPermissionRequest,
+    ) -> RpcResult<PermissionRequestId>;
+
+    /// Tells what has become of permissions where they are carried out.
+    #[method(
+        en(
+            "Permission states",
+            "Tells whether permissions are carried out, and what hinders it"
+        ),
+        ru(
+            "Состояния разрешений",
+            "Сообщает, применены ли разрешения и что этому мешает"
+        ),
+        idempotent
+    )]
+    async fn permission_states(
+        &self,
+        call: &Call,
+        request: PermissionStates,
+    ) -> RpcResult<PermissionStateList>;
+
     /// Makes an older version current again.
     #[method(
         en("Roll a replica back", "Makes an older version current again"),
@@ -104,6 +173,16 @@ pub trait Alpha {
         ru("Выгрузить реплику", "Удаляет реплику вместе с её разрешениями и объектами")
     )]
     async fn unload_replica(&self, call: &Call, request: UnloadReplica) -> RpcResult<Unloaded>;
+}
+
+/// Who says what is expected of a permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PermissionSource {
+    /// Alpha: its grants have the reasons.
+    Alpha,
+    /// The user manager: what it grants to users.
+    UserManager,
 }
 
 macro_rules! messages {
@@ -201,6 +280,73 @@ messages! {
         replica_ids: Vec<ReplicaId>,
         /// Whether all of them have carried it out; if not, they do when they run.
         applied: bool,
+    }
+    /// Which request to approve, and for how long.
+    ApprovePermissionRequest {
+        /// Its number.
+        request_id: u32,
+        /// From then on it counts as revoked.
+        #[schemars(with = "Option<String>")]
+        expires_at: Option<Timestamp>,
+    }
+    /// Which request to refuse, and why.
+    RejectPermissionRequest {
+        /// Its number.
+        request_id: u32,
+        /// Told to the replica that asked.
+        reason: Option<String>,
+    }
+    /// A request was decided.
+    PermissionRequestId {
+        /// Its number.
+        request_id: u32,
+    }
+    /// Which permissions are meant; what is left out doesn't matter.
+    PermissionStates {
+        /// Those of this account.
+        account_id: Option<String>,
+        /// Those of this contract.
+        contract: Option<String>,
+        /// Those of this name.
+        permission: Option<String>,
+        /// Those at this replica.
+        replica_id: Option<ReplicaId>,
+        /// Only those that are not carried out.
+        #[serde(default)]
+        pending_only: bool,
+    }
+    /// What has become of permissions.
+    PermissionStateList {
+        /// One for each entry of a control block.
+        states: Vec<PermissionState>,
+    }
+    /// What has become of a permission.
+    PermissionState {
+        /// The replica that grants it.
+        replica_id: ReplicaId,
+        /// Whose it is.
+        account_id: String,
+        /// The contract that defines it.
+        contract: String,
+        /// Its name in the contract.
+        permission: String,
+        /// Which instance, if the permission has instance keys.
+        instance_id: Option<String>,
+        /// With which params.
+        params: Map<String, Value>,
+        /// Who says so.
+        source: PermissionSource,
+        /// Whether it should be granted now.
+        granted: bool,
+        /// Until when.
+        #[schemars(with = "Option<String>")]
+        expires_at: Option<Timestamp>,
+        /// Whether the replica has carried that out, be it a grant or a revocation.
+        carried_out: bool,
+        /// Whether it counts.
+        effective: bool,
+        /// What hinders it.
+        failure: Option<HandlerFailure>,
     }
     /// Which version to go back to.
     RollbackReplica {

@@ -1,6 +1,7 @@
 //! Finding things without reading all of them: each lookup is a value with an id that follows from what is looked for.
 
 use jazz::{Co, CoMap, LoadError};
+use reside::RequestedPermission;
 use reside::prelude::*;
 
 use crate::data::load;
@@ -70,6 +71,18 @@ pub async fn replica_by_name(
         Some(id) => replica_by_id(data, *id).await,
         None => Ok(None),
     }
+}
+
+/// Loads the permissions that were asked for at run time.
+pub async fn permission_requests(
+    data: &Co<AlphaData>,
+) -> Result<Co<CoRecord<Ref<RequestedPermission>>>, LoadError> {
+    let requests = data.get()?.permission_requests;
+    load(
+        data,
+        &requests.ok_or_else(|| LoadError::Unavailable(data.id().clone()))?,
+    )
+    .await
 }
 
 /// Finds a contract by its identity.

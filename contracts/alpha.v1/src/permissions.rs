@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::load;
-use crate::{AlphaContract, AlphaData};
+use crate::{AlphaContract, AlphaData, permission_requests};
 
 macro_rules! permission {
-    ($(#[$doc:meta])* $name:ident = $wire:literal, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
+    ($(#[$doc:meta])* $name:ident = $wire:literal, $risk:ident, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
         $(#[$doc])*
         #[derive(Permission, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[permission(contract = AlphaContract, name = $wire, en($en, $en_text), ru($ru, $ru_text))]
+        #[permission(contract = AlphaContract, name = $wire, risk = $risk, en($en, $en_text), ru($ru, $ru_text))]
         pub struct $name {}
     };
 }
@@ -50,6 +50,11 @@ opens!(
     Reader
 );
 opens!(
+    ApprovePermissionRequests,
+    |data| permission_requests(data).await?.owner(),
+    Reader
+);
+opens!(
     ManageControlBlocks,
     |data| load(data, &data.get()?.rcb_manage_group).await?.into(),
     Writer
@@ -62,53 +67,52 @@ opens!(
 // These open methods only.
 impl PermissionHandler for CreateLoadRequests {}
 impl PermissionHandler for ApproveLoadRequests {}
-impl PermissionHandler for ApprovePermissionRequests {}
 
 permission! {
     /// See all replicas.
-    ReadReplicas = "replica:read:all",
+    ReadReplicas = "replica:read:all", read,
     "Read replicas", "See all replicas of the cluster",
     "Читать реплики", "Видеть все реплики кластера"
 }
 permission! {
     /// Ask for replicas to be loaded.
-    CreateLoadRequests = "load-request:create",
+    CreateLoadRequests = "load-request:create", write,
     "Create load requests", "Ask for replicas to be loaded",
     "Создавать запросы на загрузку", "Просить о загрузке реплик"
 }
 permission! {
     /// See all load requests.
-    ReadLoadRequests = "load-request:read:all",
+    ReadLoadRequests = "load-request:read:all", read,
     "Read load requests", "See all load requests",
     "Читать запросы на загрузку", "Видеть все запросы на загрузку"
 }
 permission! {
     /// Approve and reject load requests.
-    ApproveLoadRequests = "load-request:approve",
+    ApproveLoadRequests = "load-request:approve", admin,
     "Approve load requests", "Approve and reject load requests, and with them what the replicas ask for",
     "Одобрять запросы на загрузку", "Одобрять и отклонять запросы на загрузку и всё, о чём просят реплики"
 }
 permission! {
     /// Read and write every control block.
-    ManageControlBlocks = "rcb:manage:all",
+    ManageControlBlocks = "rcb:manage:all", admin,
     "Manage control blocks", "Read and write the control block of every replica",
     "Управлять блоками управления", "Читать и изменять блок управления каждой реплики"
 }
 permission! {
     /// Enable, place, roll back and unload replicas.
-    ManageReplicas = "replica:manage:all",
+    ManageReplicas = "replica:manage:all", admin,
     "Manage replicas", "Enable, disable, place, roll back and unload replicas",
     "Управлять репликами", "Включать, выключать, размещать, откатывать и выгружать реплики"
 }
 permission! {
     /// Approve and reject permissions asked for at run time.
-    ApprovePermissionRequests = "permission-request:approve",
+    ApprovePermissionRequests = "permission-request:approve", admin,
     "Approve permission requests", "Approve and reject permissions asked for at run time",
     "Одобрять запросы разрешений", "Одобрять и отклонять разрешения, запрошенные во время работы"
 }
 permission! {
     /// Give and take permissions of any account.
-    GrantPermissions = "permission:grant:all",
+    GrantPermissions = "permission:grant:all", admin,
     "Grant permissions", "Give permissions to any account and take them away",
     "Выдавать разрешения", "Выдавать и отзывать разрешения любых аккаунтов"
 }

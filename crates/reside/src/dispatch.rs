@@ -23,8 +23,12 @@ pub struct Dispatch {
 impl Dispatch {
     /// Makes the table of a contract, without methods yet.
     pub fn new<C: Contract>() -> Self {
+        Self::of(C::identity())
+    }
+
+    pub(crate) fn of(contract: Identity) -> Self {
         Self {
-            contract: C::identity(),
+            contract,
             methods: HashMap::new(),
         }
     }

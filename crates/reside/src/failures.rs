@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use jazz::{Co, CoRecord, LoadError, Timestamp, WriteError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{contract::BoxError, rcb::ControlBlock};
@@ -12,7 +13,7 @@ use crate::{contract::BoxError, rcb::ControlBlock};
 const MESSAGE_CHARS_MAX: usize = 500;
 
 /// A permission that couldn't be carried out so far, because its handler failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HandlerFailure {
     /// What the handler said last.
@@ -20,8 +21,10 @@ pub struct HandlerFailure {
     /// How often it has failed in a row.
     pub attempts: u32,
     /// When it first did.
+    #[schemars(with = "String")]
     pub since: Timestamp,
     /// When it is tried again.
+    #[schemars(with = "String")]
     pub retry_at: Timestamp,
 }
 

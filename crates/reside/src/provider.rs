@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use jazz::{AccountId, Co, CoId, LoadError, Node, Ref};
 use parking_lot::Mutex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
@@ -122,6 +122,10 @@ impl Connector {
         ContractClient::new(contract.clone(), caller)
             .call(method, false, request)
             .await
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.0.node
     }
 
     /// Returns the profile of a replica; it stays up to date by itself.
@@ -323,6 +327,52 @@ impl<C: Contract> Provider<C> {
     ) -> Result<(), ProviderError> {
         let grant = self.grant(permission)?;
         self.wait_for_grants(&[grant.grant_key()], within).await
+    }
+
+    /// Tells whether the replica has granted us the permission with these params.
+    pub(crate) async fn has_exactly<P: Permission<Contract = C>>(
+        &self,
+        permission: &P,
+    ) -> Result<bool, ProviderError> {
+        let (key, params) = self.key_and_params(permission)?;
+        Ok(self
+            .granted()
+            .await?
+            .get(&key)
+            .is_some_and(|grant| grant.params == params))
+    }
+
+    /// Waits until the replica has granted us the permission with these params, however long that takes.
+    pub(crate) async fn wait_for_exactly<P: Permission<Contract = C>>(
+        &self,
+        permission: &P,
+    ) -> Result<(), ProviderError> {
+        let (key, params) = self.key_and_params(permission)?;
+        let granted = async {
+            let record = self.record_to_come().await?;
+            let mut changes = record.subscribe();
+            while changes.next().await.is_some() {
+                if self
+                    .current_grants(&record)?
+                    .get(&key)
+                    .is_some_and(|grant| grant.params == params)
+                {
+                    return Ok(());
+                }
+            }
+            Err("the node was shut down".into())
+        };
+        granted.await.map_err(|source| self.grants_fault(source))
+    }
+
+    fn key_and_params<P: Permission<Contract = C>>(
+        &self,
+        permission: &P,
+    ) -> Result<(String, Map<String, Value>), ProviderError> {
+        let params = permission
+            .params()
+            .map_err(|source| self.grants_fault(source.into()))?;
+        Ok((self.grant(permission)?.grant_key(), params))
     }
 
     /// Waits until the replica has granted us everything in the list.

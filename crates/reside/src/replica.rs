@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    contract::{BoxError, Contract, Migrate, Serve},
+    contract::{BoxError, Contract, Migrate, Permission, Serve},
     grants::GrantTable,
     implementation::{Implementation, Implementations},
     locks::Locks,
@@ -17,6 +17,7 @@ use crate::{
     profile::Profile,
     provider::Connector,
     rcb::ControlBlock,
+    requests::{PermissionRequest, PermissionRequestError},
     requirement::{Requirement, RequirementError},
     rpc::RpcServer,
     session::{Session, SessionError, Sessions},
@@ -151,6 +152,24 @@ impl Replica {
             requested,
             contract: PhantomData,
         })
+    }
+
+    /// Asks the administrators for a permission of whoever serves a requirement, in addition to what the manifest asks
+    /// for. Returns once the request is stored; [`PermissionRequest::granted`] waits for the decision.
+    ///
+    /// It is asked once: asking again for the same, also after a restart, finds the same request, and a refusal stays one.
+    /// Nobody is asked for what is granted already. While Alpha doesn't answer it is asked again.
+    pub async fn request_permission<P: Permission>(
+        &self,
+        requirement: &Requirement<P::Contract>,
+        permission: &P,
+        reason: &str,
+    ) -> Result<PermissionRequest<P>, PermissionRequestError> {
+        let block = self.0.control_block.get();
+        let alpha = block
+            .map_err(|error| PermissionRequestError::Unreadable(error.into()))?
+            .alpha;
+        PermissionRequest::make(alpha, &self.0.connector, requirement, permission, reason).await
     }
 
     /// Returns the private data of the replica: made if there are none, migrated in any case. There is one root, so

@@ -276,7 +276,7 @@ async fn prepare(
 }
 
 /// An answer leaves only when what the method wrote is stored.
-fn settle(node: Node) -> Settle {
+pub(crate) fn settle(node: Node) -> Settle {
     Arc::new(move || {
         let node = node.clone();
         async move {

@@ -121,7 +121,7 @@ async fn make_control_block(
 }
 
 /// Makes the members of another group members of this one, unless they are.
-async fn extend(group: &Group, parent: &Group, role: Role) -> Result<(), BoxError> {
+pub async fn extend(group: &Group, parent: &Group, role: Role) -> Result<(), BoxError> {
     if !group.parents()?.contains(&parent.reference()) {
         group.extend_as(parent, role).await?;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alpha_v1::{
     AlphaContract, ChangePermission, GrantKind, GrantReason, GrantRecord, ManageControlBlocks,
-    PermissionChange, ReplicaId, Revocation,
+    PermissionChange, ReplicaId, RequestedPermission, Revocation,
 };
 use reside::Contract;
 use reside::manifest::PermissionManifest;
@@ -40,13 +40,23 @@ enum Decision {
 
 impl Decision {
     fn apply(&self, grant: &mut GrantRecord, now: Timestamp) {
-        let by_hand = |reason: &GrantReason| matches!(reason.kind, GrantKind::Manual { .. });
         let had = grant.reasons.len();
-        grant.reasons.retain(|reason| !by_hand(reason));
         match self {
-            Self::Grant(reason) => grant.reasons.push(reason.clone()),
-            Self::Revoke(revocation) if grant.reasons.len() < had => grant.revoked = Some(revocation.clone()),
-            Self::Revoke(_) => {}
+            Self::Grant(reason) => {
+                grant
+                    .reasons
+                    .retain(|reason| !matches!(reason.kind, GrantKind::Manual { .. }));
+                grant.reasons.push(reason.clone());
+            }
+            Self::Revoke(revocation) => {
+                // What a version asks for stays for as long as it is current.
+                grant
+                    .reasons
+                    .retain(|reason| matches!(reason.kind, GrantKind::Static { .. }));
+                if grant.reasons.len() < had {
+                    grant.revoked = Some(revocation.clone());
+                }
+            }
         }
         grant.params = grant.expected(now).params;
     }
@@ -61,13 +71,13 @@ pub fn check_end(expires_at: Option<Timestamp>, now: Timestamp) -> RpcResult<()>
 }
 
 /// A change of a permission, checked.
-struct Change {
+pub struct Change {
     account: AccountId,
     contract: Identity,
     permission: String,
     instance_id: Option<String>,
     params: Map<String, Value>,
-    targets: Vec<LoadedReplica>,
+    pub targets: Vec<LoadedReplica>,
 }
 
 impl Engine {
@@ -105,11 +115,19 @@ impl Engine {
     async fn make_change(&self, change: Change, decision: Decision) -> RpcResult<PermissionChange> {
         {
             let _changing = self.change().await;
+            if let Decision::Revoke(Revocation { by, .. }) = &decision {
+                self.revoke_requests(by, &change).await.map_err(internal)?;
+            }
             for target in &change.targets {
                 self.change_at(target, &change, &decision).await?;
             }
         }
-        let applied = tokio::time::timeout(APPLY_TIMEOUT, self.wait_until_applied(&change)).await;
+        self.carried_out(&change).await
+    }
+
+    /// Waits a little until the replicas concerned have carried a change out.
+    pub(crate) async fn carried_out(&self, change: &Change) -> RpcResult<PermissionChange> {
+        let applied = tokio::time::timeout(APPLY_TIMEOUT, self.wait_until_applied(change)).await;
         let applied = match applied {
             Ok(result) => result.map(|()| true).map_err(internal)?,
             Err(_) => false,
@@ -127,21 +145,9 @@ impl Engine {
             .parse()
             .map_err(|_| malformed("the account id"))?;
         let contract: Identity = asked.contract.parse().map_err(|_| malformed("the contract"))?;
-        let state = self.state();
-        let record = state.contract(&contract).await.map_err(internal)?;
-        let record = record
-            .ok_or_else(|| RpcError::not_found(format!("the contract {contract} is not known here")))?;
-        let manifest = record.get().map_err(internal)?.manifest;
-        let defined = manifest.permissions.get(&asked.permission).ok_or_else(|| {
-            let known: Vec<&str> = manifest.permissions.keys().map(String::as_str).collect();
-            RpcError::not_found(format!(
-                "{contract} has no permission {:?}; it has: {}",
-                asked.permission,
-                known.join(", ")
-            ))
-        })?;
-        let params = check_params(defined, asked.params)?;
-        state
+        let defined = self.defined(&contract, &asked.permission).await?;
+        let params = check_params(&defined, asked.params)?;
+        self.state()
             .node
             .load_account(&account)
             .await
@@ -155,6 +161,25 @@ impl Engine {
             instance_id,
             params,
             targets,
+        })
+    }
+
+    /// A permission as its contract defines it.
+    pub(crate) async fn defined(
+        &self,
+        contract: &Identity,
+        permission: &str,
+    ) -> RpcResult<PermissionManifest> {
+        let record = self.state().contract(contract).await.map_err(internal)?;
+        let record = record
+            .ok_or_else(|| RpcError::not_found(format!("the contract {contract} is not known here")))?;
+        let manifest = record.get().map_err(internal)?.manifest;
+        manifest.permissions.get(permission).cloned().ok_or_else(|| {
+            let known: Vec<&str> = manifest.permissions.keys().map(String::as_str).collect();
+            RpcError::not_found(format!(
+                "{contract} has no permission {permission:?}; it has: {}",
+                known.join(", ")
+            ))
         })
     }
 
@@ -270,6 +295,24 @@ impl Engine {
 }
 
 impl Change {
+    /// What an approved request changes.
+    pub fn requested(request: RequestedPermission, targets: Vec<LoadedReplica>) -> Self {
+        Self {
+            account: request.account,
+            contract: request.contract,
+            permission: request.permission,
+            instance_id: request.instance_id,
+            params: request.params,
+            targets,
+        }
+    }
+
+    /// Tells whether a request is about the same permission.
+    pub fn is_of(&self, request: &RequestedPermission) -> bool {
+        (&self.account, &self.contract) == (&request.account, &request.contract)
+            && (&self.permission, &self.instance_id) == (&request.permission, &request.instance_id)
+    }
+
     fn grant_at(&self, target: &LoadedReplica) -> GrantRecord {
         GrantRecord {
             replica_id: target.record.id,
@@ -284,7 +327,7 @@ impl Change {
     }
 }
 
-fn check_params(defined: &PermissionManifest, params: Option<Value>) -> RpcResult<Map<String, Value>> {
+pub fn check_params(defined: &PermissionManifest, params: Option<Value>) -> RpcResult<Map<String, Value>> {
     let params = match params {
         None => Map::new(),
         Some(Value::Object(params)) => params,

@@ -1,16 +1,17 @@
-//! Who has which permission where, and why: grants follow from what the loaded versions ask for and from what
-//! administrators granted; the control blocks follow from the grants.
+//! Who has which permission where, and why: grants follow from what the loaded versions ask for, from requests that were
+//! approved, and from what administrators granted; the control blocks follow from the grants.
 
 use std::collections::{BTreeMap, HashSet};
 
-use alpha_v1::{GrantKind, GrantReason, GrantRecord, ReplicaId};
+use alpha_v1::{GrantKind, GrantReason, GrantRecord, ReplicaId, RequestStatus};
 use jazz::{LoadError, WriteError};
 use reside::prelude::*;
 use reside::rcb::{Grant, PermissionEntry};
 
+use crate::requests::served_by;
 use crate::state::{LoadedReplica, State};
 
-/// A permission that a loaded version asks for.
+/// Permissions that loaded versions ask for, or asked for at run time, by the key of the grant.
 type Wanted = BTreeMap<String, GrantRecord>;
 
 /// Brings the grants in step with the loaded versions, then the control blocks with the grants. Returns when the next
@@ -20,7 +21,8 @@ pub async fn reconcile(
     replicas: &BTreeMap<ReplicaId, LoadedReplica>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, BoxError> {
-    let wanted = wanted(replicas);
+    let mut wanted = wanted(replicas);
+    add_approved_requests(state, replicas, &mut wanted).await?;
     let unloaded = unloaded_accounts(state).await?;
     for (key, reference) in state.grants.entries()? {
         let grant = state.node.load(&reference).await?;
@@ -100,6 +102,44 @@ fn wanted(replicas: &BTreeMap<ReplicaId, LoadedReplica>) -> Wanted {
         }
     }
     wanted
+}
+
+/// Adds what was asked for at run time and approved.
+async fn add_approved_requests(
+    state: &State,
+    replicas: &BTreeMap<ReplicaId, LoadedReplica>,
+    wanted: &mut Wanted,
+) -> Result<(), BoxError> {
+    for (_, request) in state.all_permission_requests().await? {
+        let (RequestStatus::Approved, Some(by), Some(at)) =
+            (request.status, &request.decided_by, request.decided_at)
+        else {
+            continue;
+        };
+        for target in served_by(&request, replicas) {
+            let reason = GrantReason {
+                kind: GrantKind::Dynamic {
+                    request_id: request.id,
+                    by: by.clone(),
+                    at,
+                },
+                params: Some(request.params.clone()),
+                expires_at: request.expires_at,
+            };
+            let grant = GrantRecord {
+                replica_id: target,
+                account: request.account.clone(),
+                contract: request.contract.clone(),
+                permission: request.permission.clone(),
+                instance_id: request.instance_id.clone(),
+                params: request.params.clone(),
+                reasons: Vec::new(),
+                revoked: None,
+            };
+            wanted.entry(grant.key()).or_insert(grant).reasons.push(reason);
+        }
+    }
+    Ok(())
 }
 
 /// A grant as it should be: reasons that have gone are taken out, new ones put in.

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use alpha_v1::{
-    Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovedLoadRequest, ChangePermission,
-    ClaimSuperAdminAccess, Claimed, CreateLoadRequest, CreateLoadRequests, GrantPermission, GrantPermissions,
-    LoadRequestRef, ManageReplicas, PermissionChange, RejectLoadRequest, RollbackReplica, RolledBack,
+    Alpha, AlphaContract, ApproveLoadRequest, ApproveLoadRequests, ApprovePermissionRequest,
+    ApprovePermissionRequests, ApprovedLoadRequest, ChangePermission, ClaimSuperAdminAccess, Claimed,
+    CreateLoadRequest, CreateLoadRequests, GrantPermission, GrantPermissions, LoadRequestRef, ManageReplicas,
+    PermissionChange, PermissionRequestId, PermissionRequestRef, PermissionStateList, PermissionStates,
+    RejectLoadRequest, RejectPermissionRequest, RequestPermission, RollbackReplica, RolledBack,
     UnloadReplica, Unloaded,
 };
 use reside::prelude::*;
@@ -111,6 +113,47 @@ impl Alpha for Service {
     async fn revoke_permission(&self, call: &Call, request: ChangePermission) -> RpcResult<PermissionChange> {
         self.alpha.require(call, &GrantPermissions {})?;
         self.engine()?.revoke(call.made_by(), request).await
+    }
+
+    async fn request_permission(
+        &self,
+        call: &Call,
+        request: RequestPermission,
+    ) -> RpcResult<PermissionRequestRef> {
+        self.engine()?.request_permission(call.made_by(), request).await
+    }
+
+    async fn approve_permission_request(
+        &self,
+        call: &Call,
+        request: ApprovePermissionRequest,
+    ) -> RpcResult<PermissionChange> {
+        self.alpha.require(call, &ApprovePermissionRequests {})?;
+        self.engine()?
+            .approve_permission_request(call.made_by(), request)
+            .await
+    }
+
+    async fn reject_permission_request(
+        &self,
+        call: &Call,
+        request: RejectPermissionRequest,
+    ) -> RpcResult<PermissionRequestId> {
+        self.alpha.require(call, &ApprovePermissionRequests {})?;
+        let RejectPermissionRequest { request_id, reason } = request;
+        self.engine()?
+            .reject_permission_request(call.made_by(), request_id, reason)
+            .await?;
+        Ok(PermissionRequestId { request_id })
+    }
+
+    async fn permission_states(
+        &self,
+        call: &Call,
+        request: PermissionStates,
+    ) -> RpcResult<PermissionStateList> {
+        self.alpha.require(call, &GrantPermissions {})?;
+        self.engine()?.permission_states(&request).await
     }
 
     async fn rollback_replica(&self, call: &Call, request: RollbackReplica) -> RpcResult<RolledBack> {

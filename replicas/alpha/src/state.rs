@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alpha_v1::{
     AlphaData, ContractRecord, GrantRecord, LoadRequest, ManagementBlock, ReplicaId, ReplicaIndex,
-    ReplicaKey, ReplicaRecord, ReplicaVersion,
+    ReplicaKey, ReplicaRecord, ReplicaVersion, RequestedPermission,
 };
 use jazz::{LoadError, Transaction, WriteError};
 use reside::prelude::*;
@@ -46,6 +46,7 @@ pub struct State {
     pub contracts: Co<CoRecord<Ref<ContractRecord>>>,
     pub grants: Co<CoRecord<Ref<GrantRecord>>>,
     pub load_requests: Co<CoRecord<Ref<LoadRequest>>>,
+    pub permission_requests: Co<CoRecord<Ref<RequestedPermission>>>,
     pub secrets: Co<CoRecord<String>>,
     pub plans: Co<CoRecord<Plan>>,
     pub rcb_manage_group: Group,
@@ -80,6 +81,7 @@ impl State {
             contracts: node.load(&public.contracts).await?,
             grants: node.load(&public.grants).await?,
             load_requests: node.load(&public.load_requests).await?,
+            permission_requests: alpha_v1::permission_requests(&data).await?,
             secrets: node.load(&private.secrets).await?,
             plans: node.load(&private.plans).await?,
             rcb_manage_group: node.load_group(public.rcb_manage_group.id()).await?,
@@ -158,6 +160,28 @@ impl State {
     pub async fn all_load_requests(&self) -> Result<Vec<(Co<LoadRequest>, LoadRequest)>, LoadError> {
         let mut requests = Vec::new();
         for reference in self.load_requests.entries()?.values() {
+            let request = self.node.load(reference).await?;
+            let snapshot = request.get()?;
+            requests.push((request, snapshot));
+        }
+        requests.sort_by_key(|(_, request)| request.id);
+        Ok(requests)
+    }
+
+    /// Loads a permission request.
+    pub async fn permission_request(&self, id: u32) -> Result<Option<Co<RequestedPermission>>, LoadError> {
+        match self.permission_requests.get(id.to_string())? {
+            Some(reference) => self.node.load(&reference).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Loads all permission requests, oldest first.
+    pub async fn all_permission_requests(
+        &self,
+    ) -> Result<Vec<(Co<RequestedPermission>, RequestedPermission)>, LoadError> {
+        let mut requests = Vec::new();
+        for reference in self.permission_requests.entries()?.values() {
             let request = self.node.load(reference).await?;
             let snapshot = request.get()?;
             requests.push((request, snapshot));

@@ -23,12 +23,16 @@ use crate::{
     identity::Identity,
     locks::{Locks, MemoryLocks},
     manifest::ReplicaManifest,
+    profile::{Endpoints, Profile},
     provider::{Connector, Provider},
     rcb::{ControlBlock, Expected, Grant, PermissionEntry},
     replica::Replica,
-    rpc::{InMemoryTransport, RpcClient},
-    start::Launch,
+    requests::{RequestStatus, RequestedPermission},
+    rpc::{InMemoryTransport, RpcClient, RpcServer},
+    start::{Launch, settle},
 };
+
+use super::requests::Requests;
 
 /// How long a change may take to arrive, and to be carried out.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,6 +52,7 @@ pub struct Cluster {
     starts: AtomicU64,
     /// The names of all replicas there ever were, by their number.
     names: Mutex<Vec<String>>,
+    requests: Arc<Requests>,
 }
 
 /// What the cluster keeps of a replica, running or not.
@@ -82,6 +87,8 @@ impl Cluster {
             .connect()
             .await?;
         let (transport, clock) = (InMemoryTransport::default(), Clock::tokio());
+        let requests = Requests::new(admin.clone(), clock);
+        serve_requests(&admin, &transport, &requests).await?;
         Ok(Self {
             server,
             transport,
@@ -91,6 +98,7 @@ impl Cluster {
             instances: Mutex::default(),
             starts: AtomicU64::new(0),
             names: Mutex::default(),
+            requests,
         })
     }
 
@@ -156,6 +164,9 @@ impl Cluster {
         let mut manifest = definition.manifest()?;
         manifest.fill_replica_name(&instance.name);
         self.connect(&instance, &manifest).await?;
+        let id = instance.control_block.get()?.id;
+        self.requests
+            .introduce(&instance.credentials.account_id, id, &manifest);
         self.admin.wait_for_sync(APPLY_TIMEOUT).await?;
 
         let credentials = instance.credentials.clone();
@@ -281,6 +292,38 @@ impl Cluster {
         self.wait_until_settled(&entry).await
     }
 
+    /// Waits until a replica has asked for a permission at run time, and returns the request.
+    pub async fn wait_for_request<P: Permission>(
+        &self,
+        asking: &TestReplica,
+    ) -> Result<Co<RequestedPermission>, BoxError> {
+        let asked = self.requests.wait_for(asking.account_id(), P::NAME);
+        match tokio::time::timeout(APPLY_TIMEOUT, asked).await {
+            Ok(request) => request,
+            Err(_) => Err(format!("{} was not asked for", P::NAME).into()),
+        }
+    }
+
+    /// Approves what a replica has asked for at run time, as an administrator would.
+    pub async fn approve_request<P: Permission>(
+        &self,
+        request: &Co<RequestedPermission>,
+        granting: &TestReplica,
+    ) -> Result<(), BoxError> {
+        let asked = request.get()?;
+        let permission: P = serde_json::from_value(asked.params.into())?;
+        request.update(|request| request.status = RequestStatus::Approved)?;
+        self.grant(granting, &asked.account, &permission).await
+    }
+
+    /// Refuses what a replica has asked for at run time.
+    pub fn reject_request(&self, request: &Co<RequestedPermission>, reason: &str) -> Result<(), BoxError> {
+        Ok(request.update(|request| {
+            request.status = RequestStatus::Rejected;
+            request.refusal_reason = Some(reason.to_owned());
+        })?)
+    }
+
     /// Says what a permission should be, without waiting for the replica.
     pub async fn expect<P: Permission>(
         &self,
@@ -367,6 +410,36 @@ impl Cluster {
         names.push(name.clone());
         Ok((u32::try_from(names.len())?, name))
     }
+}
+
+/// Has Alpha's account take requests for permissions.
+async fn serve_requests(
+    admin: &Node,
+    transport: &InMemoryTransport,
+    requests: &Arc<Requests>,
+) -> Result<(), BoxError> {
+    let endpoint = "memory://alpha";
+    let endpoints = Endpoints {
+        internal: Some(endpoint.to_owned()),
+        external: None,
+    };
+    Profile::open(admin, "alpha", 0, endpoints).await?;
+    let Credentials {
+        account_id,
+        agent_secret,
+    } = admin.credentials().clone();
+    let methods = requests.dispatch();
+    let server = RpcServer::new(
+        "alpha".to_owned(),
+        account_id,
+        agent_secret,
+        vec![methods.contract().clone()],
+        Arc::new(NodeDirectory::new(admin.clone())),
+        settle(admin.clone()),
+    );
+    server.serve(methods);
+    transport.add(endpoint, "alpha", server.router());
+    Ok(())
 }
 
 impl TestReplica {

@@ -14,5 +14,6 @@
 //! ```
 
 mod cluster;
+mod requests;
 
 pub use cluster::{Cluster, TestAccount, TestReplica};

@@ -3,4 +3,5 @@
 mod consumers;
 mod lifecycle;
 mod permissions;
+mod requests;
 mod support;

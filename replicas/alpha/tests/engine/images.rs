@@ -127,6 +127,7 @@ pub fn contract() -> ContractManifest {
         display_info: texts(),
         instance_keys: vec!["language".into()],
         params: Some(params),
+        ..PermissionManifest::default()
     };
     let read = PermissionManifest {
         display_info: texts(),

@@ -10,6 +10,7 @@
 mod approvals;
 mod images;
 mod objects;
+mod permission_requests;
 mod permissions;
 mod requests;
 mod resumption;

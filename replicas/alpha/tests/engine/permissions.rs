@@ -25,7 +25,11 @@ fn change(account: &AccountId, permission: &str, params: Value) -> ChangePermiss
 }
 
 /// What the control block of a replica says of an account: permission and instance, and whether it is granted.
-async fn expected(alpha: &Alpha, at: ReplicaId, account: &AccountId) -> Vec<(String, Option<String>, bool)> {
+pub async fn expected(
+    alpha: &Alpha,
+    at: ReplicaId,
+    account: &AccountId,
+) -> Vec<(String, Option<String>, bool)> {
     let block = alpha.node().load(&alpha.record(at).await.rcb).await.unwrap();
     let entries = alpha
         .node()
@@ -43,7 +47,7 @@ async fn expected(alpha: &Alpha, at: ReplicaId, account: &AccountId) -> Vec<(Str
     found
 }
 
-async fn grants(alpha: &Alpha) -> Vec<GrantRecord> {
+pub async fn grants(alpha: &Alpha) -> Vec<GrantRecord> {
     let mut grants = Vec::new();
     for grant in alpha.engine.state().grants.entries().unwrap().values() {
         grants.push(alpha.node().load(grant).await.unwrap().get().unwrap());
@@ -235,7 +239,7 @@ async fn params_and_end(alpha: &Alpha, account: &AccountId) -> Option<(Value, Op
     None
 }
 
-fn after(clock: Clock, seconds: u64) -> Timestamp {
+pub fn after(clock: Clock, seconds: u64) -> Timestamp {
     Timestamp(clock.now().0 + seconds * 1000)
 }
 
