@@ -55,7 +55,7 @@ fn granting_command(error: &RpcError, account: &str) -> Option<String> {
 }
 
 /// The command that grants a permission.
-fn grant_command(contract: &str, permission: &str, params: Option<&Value>, account: &str) -> String {
+pub fn grant_command(contract: &str, permission: &str, params: Option<&Value>, account: &str) -> String {
     let has_params = params
         .and_then(Value::as_object)
         .is_some_and(|params| !params.is_empty());

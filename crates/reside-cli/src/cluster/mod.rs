@@ -4,6 +4,7 @@ pub mod explain;
 pub mod grants;
 pub mod local;
 pub mod period;
+pub mod permissions;
 pub mod records;
 pub mod rollout;
 pub mod selector;

@@ -56,7 +56,7 @@ impl View for Info {
             ]);
         }
         fields.table("Methods", methods);
-        let mut permissions = Table::new(["PERMISSION", "INSTANCE KEYS", "MEANING"], "None");
+        let mut permissions = Table::new(["PERMISSION", "RISK", "INSTANCE KEYS", "MEANING"], "None");
         for (name, permission) in &self.manifest.permissions {
             // Without params, the placeholders of a title stay as they are.
             let title = permission
@@ -65,6 +65,7 @@ impl View for Info {
                 .map(|text| text.title.clone());
             permissions.row([
                 name.clone(),
+                permission.risk.to_string(),
                 permission.instance_keys.join(", "),
                 title.unwrap_or_default(),
             ]);

@@ -1,8 +1,10 @@
 //! `reside load-request show`
 
-use alpha_v1::{LoadRequest, RequirementChoice};
+use std::cmp::Reverse;
+
+use alpha_v1::{LoadRequest, LoadRequestStatus, RequestStatus, RequestedPermission, RequirementChoice};
 use clap::Args;
-use reside::manifest::{PermissionRequest, ReplicaManifest};
+use reside::manifest::{PermissionRequest, ReplicaManifest, Risk};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -41,6 +43,15 @@ pub struct Shown {
     requested_by: String,
     decided_by: Option<String>,
     created_at: String,
+    /// Earlier requests for this replica that were rejected.
+    rejected_before: Vec<Rejection>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rejection {
+    id: u32,
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -66,8 +77,11 @@ struct Candidate {
 struct Permission {
     name: String,
     title: Option<String>,
+    risk: Risk,
     instance_id: Option<String>,
     params: Map<String, Value>,
+    /// Requests by which this replica was refused it at run time.
+    refused_before: Vec<u32>,
 }
 
 impl Shown {
@@ -76,9 +90,10 @@ impl Shown {
         let validated = request.validated.clone();
         let manifest = validated.as_ref().map(|validated| &validated.manifest);
         let text = manifest.and_then(|manifest| manifest.display_info.lookup("en"));
+        let refused = refused_permissions(session, request).await;
         let mut requirements = Vec::new();
         for choice in validated.iter().flat_map(|validated| &validated.requirements) {
-            requirements.push(requirement(session, choice, manifest).await);
+            requirements.push(requirement(session, choice, manifest, &refused).await);
         }
         Self {
             id: request.id,
@@ -109,6 +124,7 @@ impl Shown {
             requested_by: request.requested_by.to_string(),
             decided_by: request.decided_by.as_ref().map(ToString::to_string),
             created_at: request.created_at.to_string(),
+            rejected_before: rejected_before(session, request).await,
         }
     }
 
@@ -139,6 +155,14 @@ impl View for Shown {
         fields.optional("Version", self.version.map(|version| version.to_string()));
         for contract in &self.implementations {
             fields.field("Implements", contract.clone());
+        }
+        for rejection in &self.rejected_before {
+            let reason = rejection
+                .reason
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            fields.field("Rejected before", format!("request {}{reason}", rejection.id));
         }
         if !self.requirements.is_empty() {
             fields.table("Contracts it uses", self.contracts());
@@ -179,13 +203,31 @@ impl Shown {
     }
 
     fn permissions(&self) -> Table {
-        let mut table = Table::new(["KEY", "PERMISSION", "INSTANCE", "MEANING"], "");
-        for requirement in &self.requirements {
-            for permission in &requirement.permissions {
-                let instance = permission.instance_id.clone().unwrap_or_default();
-                let title = permission.title.clone().unwrap_or_default();
-                table.row([requirement.key.clone(), permission.name.clone(), instance, title]);
+        let mut asked: Vec<_> = self
+            .requirements
+            .iter()
+            .flat_map(|requirement| {
+                requirement
+                    .permissions
+                    .iter()
+                    .map(|permission| (&requirement.key, permission))
+            })
+            .collect();
+        // What can do most is read first.
+        asked.sort_by_key(|(_, permission)| Reverse(permission.risk));
+        let mut table = Table::new(["RISK", "KEY", "PERMISSION", "INSTANCE", "MEANING"], "");
+        for (key, permission) in asked {
+            let mut meaning = permission.title.clone().unwrap_or_default();
+            for request in &permission.refused_before {
+                meaning += &format!(" (refused before, request {request})");
             }
+            table.row([
+                permission.risk.to_string(),
+                key.clone(),
+                permission.name.clone(),
+                permission.instance_id.clone().unwrap_or_default(),
+                meaning,
+            ]);
         }
         table
     }
@@ -195,6 +237,7 @@ async fn requirement(
     session: &Session,
     choice: &RequirementChoice,
     manifest: Option<&ReplicaManifest>,
+    refused: &[RequestedPermission],
 ) -> Requirement {
     let mut candidates = Vec::new();
     for id in &choice.candidates {
@@ -206,7 +249,7 @@ async fn requirement(
     let asked = manifest.and_then(|manifest| manifest.requirements.get(&choice.key));
     let mut permissions = Vec::new();
     for request in asked.iter().flat_map(|asked| &asked.permissions) {
-        permissions.push(permission(session, choice, request).await);
+        permissions.push(permission(session, choice, request, refused).await);
     }
     Requirement {
         key: choice.key.clone(),
@@ -222,22 +265,57 @@ async fn permission(
     session: &Session,
     choice: &RequirementChoice,
     request: &PermissionRequest,
+    refused: &[RequestedPermission],
 ) -> Permission {
     // Without the contract's texts, the name has to do.
-    let contract = alpha_v1::contract_by_identity(session.data(), &choice.contract)
-        .await
-        .ok()
-        .flatten();
-    let contract = contract.and_then(|contract| contract.get().ok());
-    let defined = contract
-        .as_ref()
-        .and_then(|contract| contract.manifest.permissions.get(&request.name));
+    let defined = session.defined(&choice.contract, &request.name).await;
+    let is_same = |refused: &&RequestedPermission| {
+        (&refused.contract, &refused.permission) == (&choice.contract, &request.name)
+            && refused.instance_id == request.instance_id
+    };
     Permission {
         name: request.name.clone(),
-        title: defined.and_then(|defined| defined.display_info.title("en", &request.params)),
+        title: defined
+            .as_ref()
+            .and_then(|defined| defined.display_info.title("en", &request.params)),
+        risk: defined.map(|defined| defined.risk).unwrap_or_default(),
+        refused_before: refused.iter().filter(is_same).map(|refused| refused.id).collect(),
         instance_id: request.instance_id.clone(),
         params: request.params.clone(),
     }
+}
+
+/// What the replica was refused at run time, if the account may know.
+async fn refused_permissions(session: &Session, request: &LoadRequest) -> Vec<RequestedPermission> {
+    let mut requests = match request.replica_id {
+        Some(_) => session.permission_requests().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    requests.retain(|asked| {
+        Some(asked.replica_id) == request.replica_id
+            && matches!(asked.status, RequestStatus::Rejected | RequestStatus::Revoked)
+    });
+    requests
+}
+
+/// Earlier requests for the same image name that somebody has rejected.
+async fn rejected_before(session: &Session, request: &LoadRequest) -> Vec<Rejection> {
+    let identity = |request: &LoadRequest| {
+        let validated = request.validated.as_ref();
+        validated.map(|validated| validated.manifest.identity.clone())
+    };
+    let earlier = session.load_requests().await.unwrap_or_default().into_iter();
+    let rejected = earlier.filter(|other| {
+        other.id < request.id
+            && other.status == LoadRequestStatus::Rejected
+            && identity(other).is_some()
+            && identity(other) == identity(request)
+    });
+    let rejection = |other: LoadRequest| Rejection {
+        id: other.id,
+        reason: other.rejection_reason,
+    };
+    rejected.map(rejection).collect()
 }
 
 /// Runs the command.

@@ -1,27 +1,29 @@
 //! `reside permission list`
 
-use alpha_v1::{GrantKind, GrantPermissions, GrantReason, GrantRecord};
+use std::collections::HashMap;
+
+use alpha_v1::{GrantReason, GrantRecord, PermissionSource, PermissionState};
 use clap::Args;
-use futures::future::join_all;
 use jazz::Timestamp;
+use reside::{HandlerFailure, Identity};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::reason::{problem_text, reason_text};
 use crate::cli::App;
-use crate::cluster::grants;
-use crate::cluster::period::local_time;
-use crate::cluster::records::load_all;
+use crate::cluster::permissions::{FilterArgs, account_text};
 use crate::cluster::session::Session;
 use crate::config::Config;
 use crate::error::CommandError;
 use crate::ui::{Drawing, Table, View};
 
-/// List what accounts may do
+/// List what accounts may do, why, and what hinders it
+///
+/// What has ended by itself stays in the list as expired until it is revoked or granted anew.
 #[derive(Args, Debug)]
 pub struct ListArgs {
-    /// Only of this account: one of yours by name, or any by its id
-    #[arg(long, value_name = "ACCOUNT")]
-    account: Option<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 #[derive(Serialize)]
@@ -39,104 +41,173 @@ struct Row {
     permission: String,
     instance_id: Option<String>,
     params: Map<String, Value>,
+    state: &'static str,
+    expires_at: Option<Timestamp>,
+    failure: Option<HandlerFailure>,
     reasons: Vec<GrantReason>,
+    #[serde(skip)]
+    why: String,
 }
 
 impl View for Grants {
     fn draw(&self) -> Drawing {
         let mut table = Table::new(
-            ["ACCOUNT", "REPLICA", "CONTRACT", "PERMISSION", "INSTANCE", "WHY"],
+            [
+                "ACCOUNT",
+                "REPLICA",
+                "CONTRACT",
+                "PERMISSION",
+                "INSTANCE",
+                "STATE",
+                "WHY",
+            ],
             "No permissions",
         );
         for row in &self.0 {
             let account = row.account.clone().unwrap_or_else(|| row.account_id.clone());
-            let why: Vec<_> = row.reasons.iter().map(reason).collect();
             let instance = row.instance_id.clone().unwrap_or_default();
             let (contract, permission) = (row.contract.clone(), row.permission.clone());
+            let (state, why) = (row.state.to_owned(), row.why.clone());
             table.row([
                 account,
                 row.replica.clone(),
                 contract,
                 permission,
                 instance,
-                why.join(", "),
+                state,
+                why,
             ]);
         }
         Drawing::Table(table)
     }
 }
 
-fn reason(reason: &GrantReason) -> String {
-    let why = match &reason.kind {
-        GrantKind::Static {
-            replica_id,
-            version_id,
-        } => {
-            format!("asked for by replica {replica_id}, version {version_id}")
-        }
-        GrantKind::Manual { .. } => "granted by hand".to_owned(),
-    };
-    match reason.expires_at {
-        None => why,
-        Some(end) if reason.is_active(Timestamp::now()) => format!("{why}, until {}", local_time(end)),
-        Some(end) => format!("{why}, expired {}", local_time(end)),
-    }
-}
+type Key = (u32, String, String, String, Option<String>);
 
 /// Runs the command.
 pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
     let config = Config::load(&app.paths)?;
-    let account = args
-        .account
-        .as_deref()
-        .map(|account| grants::account_id(&config, account))
-        .transpose()?;
     app.block_on(async {
         let session = Session::open(app).await?;
-        let what = "the permissions";
-        let record = session
-            .load::<GrantPermissions, _>(what, &session.alpha_data()?.grants)
-            .await?;
-        let all = load_all(session.node(), &record).await;
-        let all = all.map_err(|error| session.cannot_load::<GrantPermissions>(error, what))?;
-        let wanted = |grant: &GrantRecord| {
-            !grant.reasons.is_empty() && account.as_ref().is_none_or(|account| *account == grant.account)
-        };
-        let rows = all
+        let filter = args.filter.resolve(&session, &config).await?;
+        let pending = session.permission_states(&filter, None, true).await?;
+        let mut pending: HashMap<Key, PermissionState> = pending
             .into_iter()
-            .filter(wanted)
-            .map(|grant| row(&config, &session, grant));
-        let mut rows = join_all(rows).await;
-        rows.sort_by(|a, b| {
-            let key = |row: &Row| {
-                (
-                    row.account_id.clone(),
-                    row.replica_id,
-                    row.contract.clone(),
-                    row.permission.clone(),
-                    row.instance_id.clone(),
-                )
-            };
-            key(a).cmp(&key(b))
-        });
+            .map(|state| (key_of_state(&state), state))
+            .collect();
+        let mut rows = Vec::new();
+        for grant in session.grants().await? {
+            let grant = session.grant(&grant)?;
+            if !filter.means(&grant) {
+                continue;
+            }
+            let state = pending.remove(&key_of_grant(&grant));
+            // A revocation that hangs is of interest, one that is done isn't.
+            if !grant.reasons.is_empty() || state.is_some() {
+                rows.push(row(&config, &session, grant, state).await);
+            }
+        }
+        // What the user manager grants shows up where it isn't carried out.
+        for state in pending
+            .into_values()
+            .filter(|state| state.source == PermissionSource::UserManager)
+        {
+            rows.extend(user_row(&config, &session, state).await);
+        }
+        rows.sort_by(|a, b| key_of_row(a).cmp(&key_of_row(b)));
         app.ui.show(&Grants(rows))
     })
 }
 
-async fn row(config: &Config, session: &Session, grant: GrantRecord) -> Row {
-    let own = config
-        .accounts
-        .iter()
-        .find(|account| account.account_id == grant.account);
+fn key_of_grant(grant: &GrantRecord) -> Key {
+    let (account, contract) = (grant.account.to_string(), grant.contract.to_string());
+    (
+        grant.replica_id,
+        account,
+        contract,
+        grant.permission.clone(),
+        grant.instance_id.clone(),
+    )
+}
+
+fn key_of_state(state: &PermissionState) -> Key {
+    let (account, contract) = (state.account_id.clone(), state.contract.clone());
+    (
+        state.replica_id,
+        account,
+        contract,
+        state.permission.clone(),
+        state.instance_id.clone(),
+    )
+}
+
+fn key_of_row(row: &Row) -> (&str, u32, &str, &str, Option<&str>) {
+    let instance = row.instance_id.as_deref();
+    (
+        &row.account_id,
+        row.replica_id,
+        &row.contract,
+        &row.permission,
+        instance,
+    )
+}
+
+async fn row(config: &Config, session: &Session, grant: GrantRecord, state: Option<PermissionState>) -> Row {
+    let now = Timestamp::now();
+    let mut why = Vec::new();
+    for reason in &grant.reasons {
+        why.push(reason_text(session, config, reason).await);
+    }
+    why.extend(state.as_ref().map(problem_text));
+    let expected = grant.expected(now);
+    let is_wanted = expected.is_granted(now);
     Row {
+        state: match (&state, is_wanted) {
+            (None, true) => "granted",
+            (None, false) => "expired",
+            (Some(state), _) if state.failure.is_some() => "failing",
+            (Some(_), _) => "pending",
+        },
+        account: own_name(config, &grant.account),
         account_id: grant.account.to_string(),
-        account: own.map(|account| account.name.to_string()),
         replica_id: grant.replica_id,
         replica: session.replica_name(grant.replica_id).await,
         contract: grant.contract.to_string(),
         permission: grant.permission,
         instance_id: grant.instance_id,
-        params: grant.params,
+        params: expected.params,
+        expires_at: expected.expires_at,
+        failure: state.and_then(|state| state.failure),
         reasons: grant.reasons,
+        why: why.join("; "),
     }
+}
+
+async fn user_row(config: &Config, session: &Session, state: PermissionState) -> Option<Row> {
+    let contract: Identity = state.contract.parse().ok()?;
+    let account = state.account_id.parse().ok()?;
+    Some(Row {
+        state: if state.failure.is_some() {
+            "failing"
+        } else {
+            "pending"
+        },
+        account: own_name(config, &account),
+        replica: session.replica_name(state.replica_id).await,
+        why: format!("granted to users; {}", problem_text(&state)),
+        account_id: state.account_id,
+        replica_id: state.replica_id,
+        contract: contract.to_string(),
+        permission: state.permission,
+        instance_id: state.instance_id,
+        params: state.params,
+        expires_at: state.expires_at,
+        failure: state.failure,
+        reasons: Vec::new(),
+    })
+}
+
+fn own_name(config: &Config, account: &jazz::AccountId) -> Option<String> {
+    let name = account_text(config, account.as_str());
+    (name != account.as_str()).then_some(name)
 }
