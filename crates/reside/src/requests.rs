@@ -180,7 +180,7 @@ impl<P: Permission> PermissionRequest<P> {
             reason: reason.to_owned(),
         };
         let PermissionRequestRef { value, .. } = ask(connector, alpha, &asked).await?;
-        let id: CoId = value.parse().map_err(|error| unreadable(error))?;
+        let id: CoId = value.parse().map_err(unreadable)?;
         let request = connector.node().load(&Ref::new(id)).await.map_err(unreadable)?;
         Ok(made(Some(request)))
     }

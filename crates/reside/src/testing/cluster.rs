@@ -427,7 +427,7 @@ async fn serve_requests(
     let Credentials {
         account_id,
         agent_secret,
-    } = admin.credentials().clone();
+    } = admin.credentials().ok_or("the node was logged out")?;
     let methods = requests.dispatch();
     let server = RpcServer::new(
         "alpha".to_owned(),
