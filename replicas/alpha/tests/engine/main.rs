@@ -8,7 +8,9 @@
 )]
 
 mod approvals;
+mod greeter_process;
 mod images;
+mod model;
 mod objects;
 mod permission_requests;
 mod permissions;

@@ -34,6 +34,8 @@ pub struct World {
     pub control_block: Ref<ControlBlock>,
     /// Somebody who isn't a replica.
     pub manager: Credentials,
+    /// One for all: time is paused and moved.
+    pub clock: Clock,
     sentinel: Ref<SentinelData>,
 }
 
@@ -108,6 +110,7 @@ impl World {
             credentials,
             control_block: block.reference(),
             manager: manager.credentials().unwrap(),
+            clock: Clock::tokio(),
             sentinel,
         }
     }
@@ -135,6 +138,7 @@ impl World {
             credentials: self.credentials.clone(),
             control_block: self.control_block.clone(),
             manager: self.manager.clone(),
+            clock: self.clock,
             sentinel: self.sentinel.clone(),
         }
     }
@@ -149,7 +153,7 @@ impl World {
             control_block: self.control_block.id().clone(),
             network: NetworkConfig::default(),
             transport: Arc::new(InMemoryTransport::default()),
-            clock: Clock::tokio(),
+            clock: self.clock,
             locks: Locks::new(MemoryLocks::default()),
             sync_server: self.server.clone().into(),
             shutdown: stop.clone(),
@@ -245,6 +249,11 @@ impl Alpha {
 
     /// Stops Alpha without a chance to send anything more.
     pub async fn kill(self) {
+        self.crash().await;
+    }
+
+    /// The same, for who still holds it.
+    pub async fn crash(&self) {
         self.wire.cut_after(0);
         self.stop.cancel();
         self.node().shutdown().await;
