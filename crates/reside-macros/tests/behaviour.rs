@@ -25,7 +25,7 @@ impl Migrate for Data {
 }
 
 #[derive(Permission, Serialize, Deserialize, JsonSchema, Clone, Debug)]
-#[permission(contract = GreeterContract, name = "greeting:create", instance(language_tag, style),
+#[permission(contract = GreeterContract, name = "greeting:create", instance(language_tag, style), risk = admin,
              en("Greet in {languageTag}", "Greets"), ru("Приветствовать на языке {languageTag}", "Приветствует"))]
 #[serde(rename_all = "camelCase")]
 pub struct CreateGreeting {
