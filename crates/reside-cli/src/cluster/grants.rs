@@ -27,7 +27,7 @@ pub struct PermissionArgs {
     /// Permission, as `reside contract info` names it
     permission: String,
 
-    /// Account: one of yours by name, or any by its id
+    /// Account: one of yours or a replica by name, or any by its id
     #[arg(long, value_name = "ACCOUNT")]
     account: String,
 
@@ -93,9 +93,13 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
         .map(|text| json::object("`--params`", text))
         .transpose()?
         .map(Value::Object);
-    let account = account_id(&Config::load(&app.paths)?, &args.account)?;
+    let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
+        let account = session
+            .account_names(&config)
+            .await
+            .find(&config, &args.account)?;
         let replica_ids = replica_ids(&session, &args.replicas).await?;
         let (account_id, contract) = (account.to_string(), args.contract.to_string());
         let (permission, alpha) = (args.permission.clone(), session.alpha());

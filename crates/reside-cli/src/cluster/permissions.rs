@@ -20,7 +20,7 @@ use crate::error::CommandError;
 /// Which grants are meant.
 #[derive(Args, Debug)]
 pub struct FilterArgs {
-    /// Only of this account: one of yours by name, or any by its id
+    /// Only of this account: one of yours or a replica by name, or any by its id
     #[arg(long, value_name = "ACCOUNT")]
     account: Option<String>,
 
@@ -46,8 +46,13 @@ pub struct Filter {
 
 impl FilterArgs {
     /// Looks up what was named.
-    pub async fn resolve(&self, session: &Session, config: &Config) -> Result<Filter, CommandError> {
-        let account = self.account.as_deref().map(|account| account_id(config, account));
+    pub async fn resolve(
+        &self,
+        session: &Session,
+        config: &Config,
+        names: &AccountNames,
+    ) -> Result<Filter, CommandError> {
+        let account = self.account.as_deref().map(|account| names.find(config, account));
         let replica = match &self.replica {
             Some(replica) => Some(session.replica(replica).await?.id),
             None => None,
@@ -75,6 +80,19 @@ impl Filter {
 }
 
 impl Session {
+    /// The accounts that have names. Those of replicas are for those to know who may see replicas.
+    pub async fn account_names(&self, config: &Config) -> AccountNames {
+        let own = config.accounts.iter();
+        let own = own.map(|account| (account.name.to_string(), account.account_id.clone()));
+        let mut replicas = self.replica_records().await.unwrap_or_default();
+        // A name may have been that of another one before.
+        replicas.sort_by_key(|replica| replica.unloaded_at.is_some());
+        let replicas = replicas
+            .into_iter()
+            .map(|replica| (replica.name, replica.account));
+        AccountNames(own.chain(replicas).collect())
+    }
+
     /// All grants that Alpha knows of, those that have ended too.
     pub async fn grants(&self) -> Result<Vec<Co<GrantRecord>>, CommandError> {
         let what = "the permissions";
@@ -146,11 +164,21 @@ impl Session {
     }
 }
 
-/// An account as people know it: by the name of one of theirs, or by its id.
-pub fn account_text(config: &Config, account: &str) -> String {
-    let own = config
-        .accounts
-        .iter()
-        .find(|own| own.account_id.as_str() == account);
-    own.map_or_else(|| account.to_owned(), |own| own.name.to_string())
+/// The accounts that have names: a person's own, and those of replicas.
+pub struct AccountNames(Vec<(String, AccountId)>);
+
+impl AccountNames {
+    /// An account as people know it: by its name, or else by its id.
+    pub fn text(&self, account: &str) -> String {
+        let known = self.0.iter().find(|(_, id)| id.as_str() == account);
+        known.map_or_else(|| account.to_owned(), |(name, _)| name.clone())
+    }
+
+    /// Finds an account that was given by its name or by its id.
+    pub fn find(&self, config: &Config, text: &str) -> Result<AccountId, CommandError> {
+        match self.0.iter().find(|(name, _)| name == text) {
+            Some((_, account)) => Ok(account.clone()),
+            None => account_id(config, text),
+        }
+    }
 }

@@ -49,6 +49,11 @@ impl Session {
             .map_err(|error| self.cannot_load::<ReadReplicas>(error, "the replicas"))
     }
 
+    /// The records of all replicas there ever were, by number.
+    pub async fn replica_records(&self) -> Result<Vec<ReplicaRecord>, LoadError> {
+        load_all(self.node(), &self.alpha_data_record().await?).await
+    }
+
     async fn alpha_data_record(&self) -> Result<Co<CoRecord<Ref<ReplicaRecord>>>, LoadError> {
         self.node().load(&self.data().get()?.replicas).await
     }

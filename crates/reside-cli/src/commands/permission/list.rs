@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::reason::{problem_text, reason_text};
 use crate::cli::App;
-use crate::cluster::permissions::{FilterArgs, account_text};
+use crate::cluster::permissions::{AccountNames, FilterArgs};
 use crate::cluster::session::Session;
 use crate::config::Config;
 use crate::error::CommandError;
@@ -89,7 +89,8 @@ pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
     let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
-        let filter = args.filter.resolve(&session, &config).await?;
+        let names = session.account_names(&config).await;
+        let filter = args.filter.resolve(&session, &config, &names).await?;
         let pending = session.permission_states(&filter, None, true).await?;
         let mut pending: HashMap<Key, PermissionState> = pending
             .into_iter()
@@ -104,7 +105,7 @@ pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
             let state = pending.remove(&key_of_grant(&grant));
             // A revocation that hangs is of interest, one that is done isn't.
             if !grant.reasons.is_empty() || state.is_some() {
-                rows.push(row(&config, &session, grant, state).await);
+                rows.push(row(&names, &session, grant, state).await);
             }
         }
         // What the user manager grants shows up where it isn't carried out.
@@ -112,7 +113,7 @@ pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
             .into_values()
             .filter(|state| state.source == PermissionSource::UserManager)
         {
-            rows.extend(user_row(&config, &session, state).await);
+            rows.extend(user_row(&names, &session, state).await);
         }
         rows.sort_by(|a, b| key_of_row(a).cmp(&key_of_row(b)));
         app.ui.show(&Grants(rows))
@@ -152,11 +153,16 @@ fn key_of_row(row: &Row) -> (&str, u32, &str, &str, Option<&str>) {
     )
 }
 
-async fn row(config: &Config, session: &Session, grant: GrantRecord, state: Option<PermissionState>) -> Row {
+async fn row(
+    names: &AccountNames,
+    session: &Session,
+    grant: GrantRecord,
+    state: Option<PermissionState>,
+) -> Row {
     let now = Timestamp::now();
     let mut why = Vec::new();
     for reason in &grant.reasons {
-        why.push(reason_text(session, config, reason).await);
+        why.push(reason_text(session, names, reason).await);
     }
     why.extend(state.as_ref().map(problem_text));
     let expected = grant.expected(now);
@@ -168,7 +174,7 @@ async fn row(config: &Config, session: &Session, grant: GrantRecord, state: Opti
             (Some(state), _) if state.failure.is_some() => "failing",
             (Some(_), _) => "pending",
         },
-        account: own_name(config, &grant.account),
+        account: name_of(names, &grant.account),
         account_id: grant.account.to_string(),
         replica_id: grant.replica_id,
         replica: session.replica_name(grant.replica_id).await,
@@ -183,7 +189,7 @@ async fn row(config: &Config, session: &Session, grant: GrantRecord, state: Opti
     }
 }
 
-async fn user_row(config: &Config, session: &Session, state: PermissionState) -> Option<Row> {
+async fn user_row(names: &AccountNames, session: &Session, state: PermissionState) -> Option<Row> {
     let contract: Identity = state.contract.parse().ok()?;
     let account = state.account_id.parse().ok()?;
     Some(Row {
@@ -192,7 +198,7 @@ async fn user_row(config: &Config, session: &Session, state: PermissionState) ->
         } else {
             "pending"
         },
-        account: own_name(config, &account),
+        account: name_of(names, &account),
         replica: session.replica_name(state.replica_id).await,
         why: format!("granted to users; {}", problem_text(&state)),
         account_id: state.account_id,
@@ -207,7 +213,7 @@ async fn user_row(config: &Config, session: &Session, state: PermissionState) ->
     })
 }
 
-fn own_name(config: &Config, account: &jazz::AccountId) -> Option<String> {
-    let name = account_text(config, account.as_str());
+fn name_of(names: &AccountNames, account: &jazz::AccountId) -> Option<String> {
+    let name = names.text(account.as_str());
     (name != account.as_str()).then_some(name)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cli::App;
 use crate::cluster::period::local_time;
-use crate::cluster::permissions::{FilterArgs, account_text};
+use crate::cluster::permissions::{AccountNames, FilterArgs};
 use crate::cluster::session::Session;
 use crate::config::Config;
 use crate::error::CommandError;
@@ -90,7 +90,8 @@ pub fn run(app: &App, args: LogArgs) -> Result<(), CommandError> {
     let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
-        let filter = args.filter.resolve(&session, &config).await?;
+        let names = session.account_names(&config).await;
+        let filter = args.filter.resolve(&session, &config, &names).await?;
         let deciders = deciders(&session).await;
         let mut events = Vec::new();
         for handle in session.grants().await? {
@@ -100,7 +101,7 @@ pub fn run(app: &App, args: LogArgs) -> Result<(), CommandError> {
             }
             let replica = session.replica_name(grant.replica_id).await;
             for step in steps(&session, &handle, &deciders)? {
-                events.push(event(&config, &grant, &replica, step));
+                events.push(event(&names, &grant, &replica, step));
             }
         }
         events.sort_by_key(|event| event.at);
@@ -209,7 +210,7 @@ fn revoked_by(revocations: &[FieldEdit], edit: &FieldEdit) -> Option<AccountId> 
     Some(revocation.by)
 }
 
-fn event(config: &Config, grant: &GrantRecord, replica: &str, step: Step) -> Event {
+fn event(names: &AccountNames, grant: &GrantRecord, replica: &str, step: Step) -> Event {
     let why = match &step.reason.kind {
         GrantKind::Static {
             replica_id,
@@ -222,12 +223,9 @@ fn event(config: &Config, grant: &GrantRecord, replica: &str, step: Step) -> Eve
     Event {
         at: step.at,
         action: step.action,
-        by_name: by
-            .as_deref()
-            .map(|by| account_text(config, by))
-            .unwrap_or_default(),
+        by_name: by.as_deref().map(|by| names.text(by)).unwrap_or_default(),
         by,
-        account: account_text(config, grant.account.as_str()),
+        account: names.text(grant.account.as_str()),
         account_id: grant.account.to_string(),
         replica_id: grant.replica_id,
         replica: replica.to_owned(),

@@ -4,12 +4,11 @@ use alpha_v1::{GrantKind, GrantReason, PermissionState};
 use jazz::Timestamp;
 
 use crate::cluster::period::local_time;
-use crate::cluster::permissions::account_text;
+use crate::cluster::permissions::AccountNames;
 use crate::cluster::session::Session;
-use crate::config::Config;
 
 /// A reason with its end.
-pub async fn reason_text(session: &Session, config: &Config, reason: &GrantReason) -> String {
+pub async fn reason_text(session: &Session, names: &AccountNames, reason: &GrantReason) -> String {
     let why = match &reason.kind {
         GrantKind::Static {
             replica_id,
@@ -19,11 +18,11 @@ pub async fn reason_text(session: &Session, config: &Config, reason: &GrantReaso
             format!("asked for by {replica}, version {version_id}")
         }
         GrantKind::Manual { by, at } => {
-            let by = account_text(config, by.as_str());
+            let by = names.text(by.as_str());
             format!("granted by {by} on {}", local_time(*at))
         }
         GrantKind::Dynamic { request_id, by, at } => {
-            let by = account_text(config, by.as_str());
+            let by = names.text(by.as_str());
             format!("request {request_id}, approved by {by} on {}", local_time(*at))
         }
     };

@@ -11,9 +11,8 @@ use serde_json::{Map, Value};
 use super::reason::{problem_text, reason_text};
 use crate::cli::App;
 use crate::cluster::explain::grant_command;
-use crate::cluster::grants::account_id;
 use crate::cluster::period::local_time;
-use crate::cluster::permissions::Filter;
+use crate::cluster::permissions::{AccountNames, Filter};
 use crate::cluster::session::Session;
 use crate::config::Config;
 use crate::error::CommandError;
@@ -26,7 +25,7 @@ use crate::ui::{ATTENTION, Drawing, GOOD, STRONG, View};
 /// command that grants it.
 #[derive(Args, Debug)]
 pub struct WhyArgs {
-    /// Account: one of yours by name, or any by its id
+    /// Account: one of yours or a replica by name, or any by its id
     account: String,
 
     /// Contract that defines the permission
@@ -116,7 +115,6 @@ impl Question {
 /// Runs the command.
 pub fn run(app: &App, args: WhyArgs) -> Result<(), CommandError> {
     let config = Config::load(&app.paths)?;
-    let account = account_id(&config, &args.account)?;
     let params = args
         .params
         .as_deref()
@@ -125,6 +123,8 @@ pub fn run(app: &App, args: WhyArgs) -> Result<(), CommandError> {
     let params = params.unwrap_or_default();
     app.block_on(async {
         let session = Session::open(app).await?;
+        let names = session.account_names(&config).await;
+        let account = names.find(&config, &args.account)?;
         let instance_id = checked_instance(&session, &args, &params).await?;
         let question = Question {
             account,
@@ -132,7 +132,7 @@ pub fn run(app: &App, args: WhyArgs) -> Result<(), CommandError> {
             permission: args.permission.clone(),
             instance_id,
         };
-        let replicas = answers(&session, &config, &question).await?;
+        let replicas = answers(&session, &names, &question).await?;
         let allowed = replicas.iter().all(|replica| replica.allowed);
         let command = || {
             grant_command(
@@ -198,7 +198,7 @@ async fn checked_instance(
 
 async fn answers(
     session: &Session,
-    config: &Config,
+    names: &AccountNames,
     question: &Question,
 ) -> Result<Vec<Found>, CommandError> {
     let implementing =
@@ -233,7 +233,7 @@ async fn answers(
             .filter(|state| state.replica_id == id && state.instance_id == question.instance_id)
             .collect();
         let grant = grants.iter().find(|grant| grant.replica_id == id);
-        answers.push(answer(session, config, id, grant, &states).await);
+        answers.push(answer(session, names, id, grant, &states).await);
     }
     Ok(answers)
 }
@@ -241,7 +241,7 @@ async fn answers(
 /// The chain of facts at one replica.
 async fn answer(
     session: &Session,
-    config: &Config,
+    names: &AccountNames,
     id: u32,
     grant: Option<&GrantRecord>,
     states: &[&PermissionState],
@@ -250,7 +250,7 @@ async fn answer(
     let name = session.replica_name(id).await;
     let mut facts = Vec::new();
     for reason in grant.iter().flat_map(|grant| &grant.reasons) {
-        facts.push(reason_text(session, config, reason).await);
+        facts.push(reason_text(session, names, reason).await);
     }
     let mut is_wanted = grant.is_some_and(|grant| grant.expected(now).is_granted(now));
     for state in states
@@ -271,7 +271,7 @@ async fn answer(
         facts.push(match revoked {
             Some(revoked) if grant.is_some_and(|grant| grant.reasons.is_empty()) => format!(
                 "revoked by {} on {}",
-                crate::cluster::permissions::account_text(config, revoked.by.as_str()),
+                names.text(revoked.by.as_str()),
                 local_time(revoked.at)
             ),
             _ => "nothing grants it now".to_owned(),

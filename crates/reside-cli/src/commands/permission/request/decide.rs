@@ -8,6 +8,7 @@ use super::show::Shown;
 use crate::cli::App;
 use crate::cluster::period::{PeriodArgs, local_time};
 use crate::cluster::session::Session;
+use crate::config::Config;
 use crate::error::CommandError;
 use crate::ui::{Drawing, STRONG, View};
 
@@ -75,11 +76,14 @@ impl View for Decided {
 /// Runs `approve`.
 pub fn approve(app: &App, args: ApproveArgs) -> Result<(), CommandError> {
     let expires_at = args.period.end()?;
+    let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
+        let names = session.account_names(&config).await;
         let request = session.permission_request(args.id).await?;
         let permission = request.permission.clone();
-        app.ui.say(app.ui.drawn(&Shown::new(&session, request).await?));
+        app.ui
+            .say(app.ui.drawn(&Shown::new(&session, &names, request).await?));
         let approval = ApprovePermissionRequest {
             request_id: args.id,
             expires_at,

@@ -9,7 +9,9 @@ use serde_json::{Map, Value};
 use super::status_text;
 use crate::cli::App;
 use crate::cluster::period::local_time;
+use crate::cluster::permissions::AccountNames;
 use crate::cluster::session::Session;
+use crate::config::Config;
 use crate::error::CommandError;
 use crate::ui::{Drawing, Fields, View};
 
@@ -47,7 +49,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) async fn new(session: &Session, request: RequestedPermission) -> Result<Self, CommandError> {
+    pub(super) async fn new(
+        session: &Session,
+        names: &AccountNames,
+        request: RequestedPermission,
+    ) -> Result<Self, CommandError> {
         let defined = session.defined(&request.contract, &request.permission).await;
         let description = defined
             .as_ref()
@@ -78,7 +84,7 @@ impl Shown {
             params: request.params,
             reason: request.reason,
             created_at: local_time(request.created_at),
-            decided_by: request.decided_by.map(|account| account.to_string()),
+            decided_by: request.decided_by.map(|account| names.text(account.as_str())),
             decided_at: request.decided_at.map(local_time),
             refusal_reason: request.refusal_reason,
             expires_at: request.expires_at.map(local_time),
@@ -117,9 +123,11 @@ impl View for Shown {
 
 /// Runs the command.
 pub fn run(app: &App, args: ShowArgs) -> Result<(), CommandError> {
+    let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
+        let names = session.account_names(&config).await;
         let request = session.permission_request(args.id).await?;
-        app.ui.show(&Shown::new(&session, request).await?)
+        app.ui.show(&Shown::new(&session, &names, request).await?)
     })
 }
