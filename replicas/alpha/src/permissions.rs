@@ -205,8 +205,10 @@ async fn write_control_blocks(
         let grant = state.node.load(reference).await?.get()?;
         if let Some(target) = replicas.get(&grant.replica_id) {
             expect(state, target, &grant, now).await?;
-            let block = state.node.load(&target.record.rcb).await?;
-            ControlBlock::forget(&block, &grant_of(&grant), now).await?;
+            if !grant.expected(now).granted {
+                let block = state.node.load(&target.record.rcb).await?;
+                ControlBlock::forget(&block, &grant_of(&grant), now).await?;
+            }
             next_end = next_end.into_iter().chain(grant.next_end(now)).min();
         }
     }
