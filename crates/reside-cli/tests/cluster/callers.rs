@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jazz::{AccountId, Node};
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A caller with an account of its own, who may greet in English.
 pub struct Caller {
     tokio: Runtime,
+    node: Node,
     connector: Connector,
     greeter: AccountId,
     contract: Identity,
@@ -47,22 +48,61 @@ impl Caller {
         let node = tokio.block_on(connecting.connect()).unwrap();
         tokio.block_on(node.wait_for_sync(PATIENCE)).unwrap();
         let own = node.credentials().unwrap();
-        let account = own.account_id.to_string();
-        let params = r#"{"language":"en"}"#;
-        let grant = ["permission", "grant", GREETER_V1, "greeting:create"];
-        let to = ["--account", &account, "--params", params];
-        home.run(&[&grant[..], &to[..]].concat()).expect_ok();
+        change_greeting(home, "grant", own.account_id.as_str());
         let directory = Arc::new(NodeDirectory::new(node.clone()));
         let transport = Arc::new(HttpTransport::default());
         let rpc = RpcClient::new(own.account_id, own.agent_secret, directory, transport);
-        let connector = Connector::new(node, rpc, AccessContext::External, Clock::System);
+        let connector = Connector::new(node.clone(), rpc, AccessContext::External, Clock::System);
         let greeter = home.json("replica info greeter")["accountId"].clone();
         Self {
             tokio,
+            node,
             connector,
             greeter: serde_json::from_value(greeter).unwrap(),
             contract: GREETER_V1.parse().unwrap(),
         }
+    }
+
+    /// Grants or revokes what it needs.
+    pub fn change(&self, home: &Home, verb: &str) {
+        change_greeting(home, verb, self.node.account_id().as_str());
+    }
+
+    /// Tells when a subscription to what it was granted sees that there is nothing any more.
+    pub fn notices_revocation(&self) -> JoinHandle<Instant> {
+        let granted = self.tokio.block_on(async {
+            let profile = self
+                .connector
+                .profile(&self.greeter)
+                .await
+                .unwrap()
+                .get()
+                .unwrap();
+            let index = self.node.load(&profile.grants.unwrap()).await.unwrap();
+            let own = index.get(self.node.account_id().as_str()).unwrap().unwrap();
+            let granted = self.node.load(&own).await.unwrap();
+            let mut changes = granted.subscribe();
+            changes
+                .wait_for(|granted| !granted.is_empty())
+                .await
+                .unwrap()
+                .unwrap();
+            granted
+        });
+        self.tokio.spawn(async move {
+            granted
+                .subscribe()
+                .wait_for(|granted| granted.is_empty())
+                .await
+                .unwrap()
+                .unwrap();
+            Instant::now()
+        })
+    }
+
+    /// Waits for something of its own.
+    pub fn wait<T>(&self, task: JoinHandle<T>) -> T {
+        self.tokio.block_on(task).unwrap()
     }
 
     /// Calls once.
@@ -89,6 +129,12 @@ impl Caller {
         });
         Load { outcomes, task }
     }
+}
+
+fn change_greeting(home: &Home, verb: &str, account: &str) {
+    let change = ["permission", verb, GREETER_V1, "greeting:create"];
+    let of = ["--account", account, "--params", r#"{"language":"en"}"#];
+    home.run(&[&change[..], &of[..]].concat()).expect_ok();
 }
 
 impl Load {

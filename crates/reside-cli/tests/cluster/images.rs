@@ -22,7 +22,12 @@ pub fn copy_examples(target: &Path) {
 fn build() -> Home {
     let home = Home::empty();
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    for name in ["contracts/greeter.v1", "replicas/greeter", "replicas/visitor"] {
+    for name in [
+        "contracts/greeter.v1",
+        "replicas/greeter",
+        "replicas/visitor",
+        "replicas/tourist",
+    ] {
         let folder: PathBuf = examples.join(name);
         // The tests' own profile, whose dependencies are there already.
         home.run(&["build", folder.to_str().unwrap(), "--profile", "dev"])
