@@ -41,10 +41,14 @@ const RIGHTS: [Right; 3] = [Right::GreetInEnglish, Right::GreetInFrench, Right::
 
 impl Right {
     fn request(self) -> PermissionRequest {
-        match self {
-            Self::GreetInEnglish => permission("greeting:create", json!({ "language": "en" })),
-            Self::GreetInFrench => permission("greeting:create", json!({ "language": "fr" })),
-            Self::Read => permission("greeting:read:all", json!({})),
+        let language = match self {
+            Self::Read => return permission("greeting:read:all", json!({})),
+            Self::GreetInEnglish => "en",
+            Self::GreetInFrench => "fr",
+        };
+        PermissionRequest {
+            instance_id: Some(language.to_owned()),
+            ..permission("greeting:create", json!({ "language": language }))
         }
     }
 }

@@ -384,6 +384,72 @@ async fn params_of_an_administrator_go_before_those_of_a_version() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_with_other_params_updates_them_when_it_is_approved() {
+    let (world, alpha) = cluster().await;
+    let mut contract = contract();
+    contract.permissions["greeting:create"].params = None;
+    world.images.publish(&contract);
+    alpha.load(&world.images.publish(&greeter())).await;
+    let times = |times: u32| json!({ "language": "en", "times": times });
+    let asking_for = |params| requiring(requirement(vec![permission("greeting:create", params)]));
+    let visitor = alpha
+        .load(&world.images.publish(&asking_for(times(1))))
+        .await
+        .replica_id;
+    let account = alpha.record(visitor).await.account;
+    world.images.publish(&asking_for(times(2)));
+    let update = alpha_v1::CreateLoadRequest {
+        replica_id: Some(visitor),
+        ..asking(VISITOR)
+    };
+    let request = alpha.ask(update).await;
+    assert_eq!(
+        params_and_end(&alpha, &account).await,
+        Some((times(1), None)),
+        "nobody has approved it"
+    );
+    alpha.approve(approval(request.id)).await;
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(2), None)));
+    alpha.engine.rollback(visitor, None).await.unwrap();
+    alpha.settle().await;
+    assert_eq!(params_and_end(&alpha, &account).await, Some((times(1), None)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_administrators_the_later_one_decides() {
+    let (world, alpha) = cluster_with_greeter().await;
+    let ada = &world.manager.account_id;
+    let (me, other) = (alpha.me(), ada.clone());
+    let read = || change(ada, "greeting:read:all", json!({}));
+    let end = after(world.clock, 3600);
+    for _ in 0..5 {
+        let (granted, revoked, shortened) = tokio::join!(
+            alpha.engine.grant(&me, read(), None),
+            alpha.engine.revoke(&other, read()),
+            alpha.engine.grant(&other, read(), Some(end)),
+        );
+        granted.unwrap();
+        revoked.unwrap();
+        shortened.unwrap();
+        // One grant with one reason, whose params and end the control block has.
+        let grants = grants(&alpha).await;
+        let [grant] = &grants[..] else {
+            panic!("{grants:?}")
+        };
+        let expected = grant.expected(world.clock.now());
+        assert!(grant.reasons.len() <= 1, "{grant:?}");
+        let found = params_and_end(&alpha, ada).await;
+        assert_eq!(found, expected.granted.then(|| (json!({}), expected.expires_at)));
+        alpha.settle().await;
+        assert_eq!(
+            params_and_end(&alpha, ada).await,
+            found,
+            "the loop decides nothing"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_can_not_be_granted_is_said() {
     let (world, alpha) = cluster_with_greeter().await;
     let ada = &world.manager.account_id;
