@@ -9,10 +9,10 @@ use crate::SecretsContract;
 use crate::data::{SecretData, ensure_secret};
 
 macro_rules! permission {
-    ($(#[$doc:meta])* $name:ident = $wire:literal $([$key:ident])?, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
+    ($(#[$doc:meta])* $name:ident = $wire:literal $([$key:ident])?, $risk:ident, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
         $(#[$doc])*
         #[derive(Permission, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[permission(contract = SecretsContract, name = $wire $(, instance($key))?, en($en, $en_text), ru($ru, $ru_text))]
+        #[permission(contract = SecretsContract, name = $wire $(, instance($key))?, risk = $risk, en($en, $en_text), ru($ru, $ru_text))]
         pub struct $name {
             $(
                 /// Name of the secret.
@@ -44,37 +44,37 @@ macro_rules! opens {
 
 permission! {
     /// Define one secret: its texts and its schema.
-    ManageDefinition = "definition:manage" [name],
+    ManageDefinition = "definition:manage" [name], write,
     "Define the secret {name}", "Say what this secret is and which values fit",
     "Определять секрет {name}", "Задавать, что это за секрет и какие значения подходят"
 }
 permission! {
     /// See which secrets there are, without their values.
-    ReadDefinitions = "definition:read:all",
+    ReadDefinitions = "definition:read:all", read,
     "Read definitions of secrets", "See which secrets there are, without their values",
     "Читать определения секретов", "Видеть, какие есть секреты, без их значений"
 }
 permission! {
     /// Read one value.
-    ReadValue = "value:read" [name],
+    ReadValue = "value:read" [name], read,
     "Read the secret {name}", "Read the value of this secret",
     "Читать секрет {name}", "Читать значение этого секрета"
 }
 permission! {
     /// Read all values.
-    ReadValues = "value:read:all",
+    ReadValues = "value:read:all", admin,
     "Read all secrets", "Read the values of all secrets",
     "Читать все секреты", "Читать значения всех секретов"
 }
 permission! {
     /// Read and write one value.
-    WriteValue = "value:read-write" [name],
+    WriteValue = "value:read-write" [name], write,
     "Read and write the secret {name}", "Read and change the value of this secret",
     "Читать и менять секрет {name}", "Читать и менять значение этого секрета"
 }
 permission! {
     /// Read and write all values.
-    WriteValues = "value:read-write:all",
+    WriteValues = "value:read-write:all", admin,
     "Read and write all secrets", "Read and change the values of all secrets",
     "Читать и менять все секреты", "Читать и менять значения всех секретов"
 }

@@ -9,10 +9,10 @@ use crate::UserManagerContract;
 use crate::data::{UserManagerData, ensure_realm};
 
 macro_rules! permission {
-    ($(#[$doc:meta])* $name:ident = $wire:literal $([$key:ident])?, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
+    ($(#[$doc:meta])* $name:ident = $wire:literal $([$key:ident])?, $risk:ident, $en:literal, $en_text:literal, $ru:literal, $ru_text:literal) => {
         $(#[$doc])*
         #[derive(Permission, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[permission(contract = UserManagerContract, name = $wire $(, instance($key))?, en($en, $en_text), ru($ru, $ru_text))]
+        #[permission(contract = UserManagerContract, name = $wire $(, instance($key))?, risk = $risk, en($en, $en_text), ru($ru, $ru_text))]
         #[serde(rename_all = "camelCase")]
         pub struct $name {
             $(
@@ -45,62 +45,62 @@ macro_rules! opens {
 
 permission! {
     /// See all users.
-    ReadUsers = "user:read:all",
+    ReadUsers = "user:read:all", read,
     "Read users", "See all users and what they may do",
     "Читать пользователей", "Видеть всех пользователей и их разрешения"
 }
 permission! {
     /// See the users of one realm.
-    ReadRealmUsers = "user:read:realm" [realm_name],
+    ReadRealmUsers = "user:read:realm" [realm_name], read,
     "Read the users of {realmName}", "See the users of this realm and what they may do",
     "Читать пользователей области {realmName}", "Видеть пользователей этой области и их разрешения"
 }
 permission! {
     /// Create managed users in one realm.
-    CreateUsers = "user:create:realm" [realm_name],
+    CreateUsers = "user:create:realm" [realm_name], write,
     "Create users of {realmName}", "Create managed users in this realm",
     "Создавать пользователей области {realmName}", "Создавать управляемых пользователей в этой области"
 }
 permission! {
     /// Act as any managed user of one realm.
-    ImpersonateUsers = "user:impersonate:realm" [realm_name],
+    ImpersonateUsers = "user:impersonate:realm" [realm_name], admin,
     "Impersonate users of {realmName}", "Act as any managed user of this realm, with that user's permissions",
     "Действовать от имени пользователей области {realmName}",
     "Действовать от имени любого управляемого пользователя этой области, с его разрешениями"
 }
 permission! {
     /// Give and take permissions of any user.
-    ManageUserPermissions = "user:permission:manage:all",
+    ManageUserPermissions = "user:permission:manage:all", admin,
     "Manage permissions of users", "Give permissions to any user and take them away",
     "Управлять разрешениями пользователей", "Выдавать и отзывать разрешения любых пользователей"
 }
 permission! {
     /// See what every user may do.
-    ReadDefaultPermissions = "default-permissions:read",
+    ReadDefaultPermissions = "default-permissions:read", read,
     "Read default permissions", "See what every user may do",
     "Читать разрешения по умолчанию", "Видеть, что разрешено каждому пользователю"
 }
 permission! {
     /// Change what every user may do.
-    ManageDefaultPermissions = "default-permissions:manage",
+    ManageDefaultPermissions = "default-permissions:manage", admin,
     "Manage default permissions", "Change what every user may do, present and future ones",
     "Управлять разрешениями по умолчанию", "Менять то, что разрешено каждому пользователю, нынешнему и будущему"
 }
 permission! {
     /// See all realms.
-    ReadRealms = "realm:read:all",
+    ReadRealms = "realm:read:all", read,
     "Read realms", "See all realms",
     "Читать области", "Видеть все области пользователей"
 }
 permission! {
     /// See one realm.
-    ReadRealm = "realm:read" [name],
+    ReadRealm = "realm:read" [name], read,
     "Read the realm {name}", "See this realm",
     "Читать область {name}", "Видеть эту область пользователей"
 }
 permission! {
     /// Define one realm.
-    ManageRealm = "realm:manage" [name],
+    ManageRealm = "realm:manage" [name], write,
     "Manage the realm {name}", "Define this realm and change what it is called",
     "Управлять областью {name}", "Определять эту область и менять её описание"
 }
