@@ -16,6 +16,9 @@ use crate::vector::{self, numbers};
 /// More values than this aren't printed within one: what refers to a value many times over grows beyond all bounds.
 const PRINTED_MAX: usize = 100_000;
 
+/// No value is printed deeper than this within others: each level takes its part of the stack, here and where the JSON is read.
+const DEPTH_MAX: usize = 100;
+
 impl Node {
     /// A value as JSON, whatever it is, with what it refers to down to a depth. What isn't here yet is loaded.
     ///
@@ -30,7 +33,7 @@ impl Node {
     /// | group, account | `{"$jazz": {"id": …}}` |
     ///
     /// The id of a CoValue, where one stands alone, is taken for a reference. One that leads back to a value around it
-    /// gives `{"_circular": id}`; what is too deep or can't be loaded stays an id.
+    /// gives `{"_circular": id}`; what is too deep (beyond 100 in any case) or can't be loaded stays an id.
     ///
     /// ```
     /// # #[tokio::main]
@@ -50,6 +53,7 @@ impl Node {
     /// # }
     /// ```
     pub async fn to_json(&self, id: &CoId, depth: usize) -> Result<Value, LoadError> {
+        let depth = depth.min(DEPTH_MAX);
         self.make_available(id).await?;
         let mut asked_for = HashSet::new();
         loop {

@@ -230,11 +230,21 @@ impl<V: View> Feed<V> {
 impl Source<'_> {
     /// Everything of a log that counts, in the order of arrival.
     pub fn transactions(&mut self, log: &CoValueLog) -> Vec<(TxRef, Prepared)> {
-        let mut progress = Progress::default();
-        let arrivals = log.arrivals().iter();
-        arrivals
-            .filter_map(|tx| Some((*tx, self.prepare(log, *tx, &mut progress)?)))
-            .collect()
+        self.readable(log).0
+    }
+
+    /// Everything of a log that counts, in the order of arrival, and what may count and lacks its key.
+    pub fn readable(&mut self, log: &CoValueLog) -> (Vec<(TxRef, Prepared)>, Vec<TxRef>) {
+        let (mut progress, mut read, mut closed) = (Progress::default(), Vec::new(), Vec::new());
+        for tx in log.arrivals() {
+            progress.waits_for_key = false;
+            match self.prepare(log, *tx, &mut progress) {
+                Some(prepared) => read.push((*tx, prepared)),
+                None if progress.waits_for_key => closed.push(*tx),
+                None => {}
+            }
+        }
+        (read, closed)
     }
 
     /// Of a log that a branch grew out of, what belongs to the branch.

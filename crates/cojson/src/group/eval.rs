@@ -401,7 +401,7 @@ impl Groups {
     }
 
     /// Whether the parents of `from` lead to `to`, at a time.
-    fn reaches(&self, from: &CoId, to: &CoId, at: Timestamp) -> bool {
+    pub(crate) fn reaches(&self, from: &CoId, to: &CoId, at: Timestamp) -> bool {
         let mut pending = vec![from];
         let mut met = HashSet::new();
         while let Some(id) = pending.pop() {

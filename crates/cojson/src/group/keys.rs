@@ -12,6 +12,9 @@ use crate::values::Values;
 /// Most keys looked at while looking for one secret.
 const MAX_KEYS_TRIED: usize = 10_000;
 
+/// Most values that one key was revealed to one member with, the newest first, that are tried.
+const MAX_SEALED_TRIED: usize = 100;
+
 /// On whose behalf secrets are looked for.
 #[derive(Debug, Clone, Default)]
 pub struct Reader {
@@ -136,12 +139,15 @@ impl Groups {
         let view = self.views.get(group)?;
         let known = view.secrets.get(key).cloned();
         let in_clear = || view.get_text(&format!("{key}_for_everyone"))?.parse().ok();
+        // What wasn't sealed for its very place is ignored: it is a copy from elsewhere, or nothing at all.
         let sealed = || {
             let (member, secret) = reader.in_group(group)?;
-            let entry = view.entry(&format!("{key}_for_{member}"), Timestamp::MAX)?;
-            let sender = sealer_of(values, entry.session.author())?;
-            let nonce = Nonce::of_transaction(group, entry.session, entry.index);
-            unseal_key(entry.value.as_str()?, secret.sealer(), &sender, &nonce)
+            let mut revealed = view.history(&format!("{key}_for_{member}")).take(MAX_SEALED_TRIED);
+            revealed.find_map(|entry| {
+                let sender = sealer_of(values, entry.session.author())?;
+                let nonce = Nonce::of_transaction(group, entry.session, entry.index);
+                unseal_key(entry.value.as_str()?, secret.sealer(), &sender, &nonce)
+            })
         };
         known.or_else(in_clear).or_else(sealed)
     }

@@ -243,7 +243,7 @@ impl GroupView {
     }
 
     /// Every value a key has had, newest first.
-    pub(super) fn history(&self, key: &str) -> impl Iterator<Item = Entry<'_>> {
+    pub(super) fn history(&self, key: &str) -> impl Iterator<Item = Entry<'_>> + use<'_> {
         let positions = self.fields.get(key).into_iter().flatten().rev();
         positions.filter_map(|position| self.entry_at(*position))
     }

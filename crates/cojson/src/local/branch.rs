@@ -140,13 +140,20 @@ impl Node {
                 merge_counts(&mut before, counts);
             }
         }
+        let (read, closed) = reading.readable(branch_log);
+        // What can't be read yet, and what its writer wrote after it, is left for a later merge.
+        let mut counts = branch_log.counts();
+        for place in closed {
+            if let Some(count) = counts.get_mut(branch_log.session_id(place)) {
+                *count = u64::from(place.index).min(*count);
+            }
+        }
         let mut written = Vec::new();
-        for (place, tx) in reading.transactions(branch_log) {
-            let known = before
-                .get(branch_log.session_id(place))
-                .copied()
-                .unwrap_or_default();
-            if u64::from(place.index) < known || tx.changes.is_empty() {
+        for (place, tx) in read {
+            let session = branch_log.session_id(place);
+            let known = before.get(session).copied().unwrap_or_default();
+            let range = known..counts[session];
+            if !range.contains(&place.index.into()) || tx.changes.is_empty() {
                 continue;
             }
             let changes = Value::Array(tx.changes).to_string();
@@ -162,8 +169,7 @@ impl Node {
                 changes,
             });
         }
-        let mut counts = branch_log.counts();
-        counts.retain(|session, count| before.get(session).is_none_or(|before| before < count));
+        counts.retain(|session, count| before.get(session).copied().unwrap_or_default() < *count);
         Ok(Unmerged { written, counts })
     }
 }

@@ -8,6 +8,7 @@ use crate::group::{EVERYONE, EveryoneRole, Grant, Mapping, Role};
 use crate::header::{Header, Kind};
 use crate::ids::{AccountId, Author, CoId};
 use crate::node::Node;
+use crate::transaction::Timestamp;
 
 impl Node {
     /// Makes a group of which our account is the admin.
@@ -188,7 +189,9 @@ impl Node {
             return Err(WriteError::NotAllowed(group.clone()));
         }
         let (key, value) = (format!("parent_{parent}"), mapping.to_string());
-        if !self.may_set(&edit, &key, &value) {
+        // Also by what is dated after this edit: there our own write would be valid, and undo theirs.
+        let leads_back = self.groups.reaches(parent, group, Timestamp::MAX);
+        if leads_back || !self.may_set(&edit, &key, &value) {
             return Err(WriteError::InvalidParent(parent.clone()));
         }
         let access = self.parent_access(parent)?;

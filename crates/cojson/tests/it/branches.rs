@@ -191,3 +191,34 @@ fn files_have_no_branches() {
         Err(WriteError::Content(ContentError::WrongKind(..)))
     ));
 }
+
+#[test]
+fn what_cannot_be_read_yet_is_merged_later() {
+    let mut net = Net::new(2, 36);
+    let bob = net.account(1);
+    net.load(0, bob.as_co_id());
+    let [group, of_branch] = [Role::Writer, Role::Reader].map(|role| {
+        net.run(0, |node, cx| {
+            let group = node.create_group(cx).unwrap();
+            node.add_member(cx, &group, &bob, role).unwrap();
+            group
+        })
+    });
+    let source = create(&mut net, ValueType::CoMap, &group, vec![set("a", 1)]);
+    let feature = net.run(0, |node, cx| {
+        node.create_branch(cx, &source, "f", Some(&of_branch)).unwrap()
+    });
+    write(&mut net, 0, &feature, &[set("a", 2)]);
+    // Bob may not read what comes now.
+    net.run(0, |node, cx| node.remove_member(cx, &of_branch, &bob).unwrap());
+    write(&mut net, 0, &feature, &[set("b", 3)]);
+    net.load(1, &feature);
+    net.load(1, &source);
+    merge(&mut net, 1, &feature);
+    assert_eq!(map(&mut net, 0, &source), json!({"a": 2}));
+
+    net.run(0, |node, cx| node.add_member(cx, &of_branch, &bob, Role::Reader).unwrap());
+    net.settle();
+    merge(&mut net, 1, &feature);
+    assert_eq!(map(&mut net, 0, &source), json!({"a": 2, "b": 3}));
+}

@@ -460,3 +460,37 @@ fn members_by_any_way_may_write_without_that_bound() {
         assert!(results.iter().all(Result::is_ok), "{client}: {results:?}");
     }
 }
+
+#[test]
+fn a_sealed_key_that_is_not_in_its_place_is_ignored() {
+    let mut net = Net::new(2, 114);
+    let (group, map) = shared(&mut net, &[Role::Writer]);
+    let (bob, alice) = (net.account(1), secret(&net, 0));
+    let view = net.clients[0].group(&group).unwrap();
+    let key = format!("{}_for_{bob}", view.read_key().unwrap());
+    let sealed = view.get_text(&key).unwrap().to_owned();
+    net.now = Timestamp(net.now.0 + 1);
+    let at = net.now;
+    // The very value, in another place; and something that was never sealed.
+    for (seed, value) in [(1, sealed.as_str()), (2, "sealed_UAAAA")] {
+        let copy = session(&alice, &net.clients[0], &group, seed, vec![in_clear(at, &[set(&key, value)])]);
+        let mut node = newcomer(&mut net, 1, &map);
+        assert_eq!(deliver(&mut node, PeerId(0), at, &copy), [""; 0]);
+        assert_eq!(node.group(&group).unwrap().get_text(&key), Some(value));
+        let genuine = content(&mut net, 0, &map);
+        assert_eq!(deliver(&mut node, PeerId(0), at, &genuine), [""; 0]);
+        assert_eq!(node.map(&map).unwrap().to_json(), json!({"a": 1}));
+    }
+}
+
+#[test]
+fn a_parent_whose_way_back_is_dated_later_is_refused() {
+    let mut net = Net::new(1, 115);
+    let [a, b] = [(), ()].map(|()| net.run(0, |node, cx| node.create_group(cx).unwrap()));
+    let before = net.now;
+    net.now = Timestamp(before.0 + 200_000);
+    net.run(0, |node, cx| node.extend(cx, &b, &a, Mapping::Extend).unwrap());
+    net.now = before;
+    let refused = net.run(0, |node, cx| node.extend(cx, &a, &b, Mapping::Extend));
+    assert_eq!(refused, Err(WriteError::InvalidParent(b)));
+}

@@ -92,3 +92,21 @@ async fn values_that_refer_to_each_other_many_times_over_stay_bounded() {
     }
     assert!(list.to_json(100).await.unwrap().is_array());
 }
+
+#[tokio::test]
+async fn values_are_printed_no_deeper_than_the_stack_is() {
+    let node = offline().await;
+    let group = node.create_group().unwrap();
+    let mut list = node.create_list(&group, ["bottom".to_owned()]).unwrap();
+    for _ in 0..5_000 {
+        list = node.create_list(&group, [list.id().to_string()]).unwrap();
+    }
+    let mut printed = &list.to_json(usize::MAX).await.unwrap();
+    let mut depth = 0;
+    while let Some(inner) = printed.get(0) {
+        printed = inner;
+        depth += 1;
+    }
+    assert_eq!(depth, 101);
+    assert!(printed.as_str().unwrap().parse::<CoId>().is_ok(), "{printed}");
+}
