@@ -14,9 +14,9 @@ use crate::ids::{AccountId, Author, CoId, SessionId};
 use crate::log::{CoValueLog, KnownState};
 use crate::message::Message;
 use crate::secrets::{AgentSecret, SignerSecret};
-use crate::sync::{Output, PeerId, PeerRole, Sync, Unconfirmed};
+use crate::sync::{Output, PeerId, PeerRole, Recalled, Sync, Unconfirmed};
 use crate::transaction::Timestamp;
-use crate::values::Values;
+use crate::values::{Fingerprint, Values, fingerprint};
 
 /// Most values remembered to be nowhere.
 const MAX_UNAVAILABLE: usize = 10_000;
@@ -190,6 +190,9 @@ impl Node {
         self.views.remove(id);
         self.groups.forget(id);
         let log = self.values.remove(id);
+        if let Some(log) = log.as_ref().filter(|_| self.sync.has_storage()) {
+            self.values.recall(beginnings(log));
+        }
         if let (Some(log), Some(writer)) = (log, &self.writer) {
             let written = log.session_len(&writer.session_in(id));
             if written > 0 {
@@ -228,6 +231,17 @@ impl Node {
     }
 
     // Peers and storage.
+
+    /// Has storage note, from now on, what some server lacks: of which the node is meant to have so many.
+    pub fn note_for_servers(&mut self, expected: usize) {
+        self.sync.note_for_servers(expected);
+    }
+
+    /// What storage has noted in former runs, before anything else is done.
+    pub fn recall(&mut self, recalled: &Recalled) {
+        self.sync.recall(recalled.unsynced.iter().cloned());
+        self.values.recall(recalled.beginnings.iter().copied());
+    }
 
     /// A peer is there.
     pub fn peer_connected(&mut self, peer: PeerId, role: PeerRole) {
@@ -309,14 +323,18 @@ impl Node {
         self.outputs.pop_front()
     }
 
-    /// From now on nothing but its deletion is told of a value that was deleted.
-    fn notice_deletion(&mut self, id: &CoId) {
+    /// From now on nothing but its deletion is told of a value that was deleted, and nothing else is kept of it. What it
+    /// depends on must be here to tell.
+    pub fn notice_deletion(&mut self, id: &CoId) {
         let may_be = |log: &CoValueLog| log.has_delete_session() && !log.is_deleted();
         if self.values.get(id).is_some_and(may_be)
             && self.is_deleted(id)
             && let Some(log) = self.values.get_mut(id)
         {
             log.mark_deleted();
+            if self.sync.has_storage() && log.sessions().keys().any(|session| !session.is_delete()) {
+                self.outputs.push_back(Output::Erase(id.clone()));
+            }
         }
     }
 
@@ -376,4 +394,10 @@ impl Node {
         let changed: Vec<Output> = groups.chain(values).cloned().map(Output::Changed).collect();
         self.outputs.extend(changed);
     }
+}
+
+/// How the sessions of a log begin.
+fn beginnings(log: &CoValueLog) -> impl Iterator<Item = Fingerprint> {
+    let sessions = log.sessions().iter();
+    sessions.filter_map(|(session, content)| fingerprint(log.header(), session, content.transactions()))
 }

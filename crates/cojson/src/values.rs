@@ -1,6 +1,6 @@
 //! All CoValues a node holds, and the door through which received transactions enter them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -39,6 +39,9 @@ pub enum ReceiveError {
         /// Where they belong.
         session: SessionId,
     },
+    /// The transactions belong to another session or value, which isn't in memory.
+    #[error("a copy of a log that is stored elsewhere")]
+    CopiedFromElsewhere,
     /// A deletion by somebody who may not delete the value, or that isn't alone in its session.
     #[error("{0} may not be deleted so")]
     InvalidDeletion(CoId),
@@ -60,6 +63,8 @@ pub struct Values {
     logs: IndexMap<CoId, CoValueLog>,
     /// Where each beginning of a session in clear was first seen.
     origins: HashMap<Beginning, (CoId, SessionId)>,
+    /// The beginnings of sessions that storage has. Those of values in memory are among the origins too.
+    stored_beginnings: HashSet<Fingerprint>,
     max_future_millis: u64,
     insiders: Insiders,
     /// Grows with every change of a group or an account, at least.
@@ -69,11 +74,16 @@ pub struct Values {
 /// Author and hash of what a session begins with.
 type Beginning = (Author, [u8; 32]);
 
+/// A part of that hash, for the many beginnings of which no more is kept in memory. It would take more attempts than anybody
+/// makes to have somebody else's session taken for a copy.
+pub type Fingerprint = u64;
+
 impl Default for Values {
     fn default() -> Self {
         Self {
             logs: IndexMap::new(),
             origins: HashMap::new(),
+            stored_beginnings: HashSet::new(),
             max_future_millis: DEFAULT_MAX_FUTURE_MILLIS,
             insiders: Insiders::default(),
             group_changes: 0,
@@ -148,6 +158,11 @@ impl Values {
         self.logs.insert(log.id().clone(), log);
     }
 
+    /// Adds what storage knows of how sessions begin.
+    pub(crate) fn recall(&mut self, beginnings: impl IntoIterator<Item = Fingerprint>) {
+        self.stored_beginnings.extend(beginnings);
+    }
+
     /// Forgets a CoValue; storage may still have it.
     pub fn remove(&mut self, id: &CoId) -> Option<CoValueLog> {
         let log = self.logs.swap_remove(id)?;
@@ -206,6 +221,26 @@ impl Values {
             && role == Some(Role::Admin)
     }
 
+    /// Refuses a session that begins as another one does. One that is stored is in memory when more of it comes.
+    fn check_origin(
+        &self,
+        id: &CoId,
+        session: &SessionId,
+        beginning: &Beginning,
+    ) -> Result<(), ReceiveError> {
+        match self.origins.get(beginning) {
+            Some((origin, of)) if (origin, of) == (id, session) => Ok(()),
+            Some((origin, of)) => Err(ReceiveError::Copied {
+                id: origin.clone(),
+                session: of.clone(),
+            }),
+            None if self.stored_beginnings.contains(&fingerprint_of(beginning)) => {
+                Err(ReceiveError::CopiedFromElsewhere)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Appends what somebody sent for a session: verified, all or nothing.
     pub fn receive(
         &mut self,
@@ -256,15 +291,8 @@ impl Values {
             Vec::new()
         };
         let beginning = beginning(log.header(), session, &first);
-        if let Some((origin, of)) = beginning
-            .as_ref()
-            .and_then(|beginning| self.origins.get(beginning))
-            && (origin, of) != (id, session)
-        {
-            return Err(ReceiveError::Copied {
-                id: origin.clone(),
-                session: of.clone(),
-            });
+        if let Some(beginning) = &beginning {
+            self.check_origin(id, session, beginning)?;
         }
         let bytes = transactions[new..].iter().map(Transaction::text_bytes).sum();
         // Taken out for a moment, as it looks at all of us.
@@ -360,8 +388,25 @@ fn beginning(header: &Header, session: &SessionId, transactions: &[Transaction])
         return None;
     }
     let mut hasher = blake3::Hasher::new();
+    hasher.update(session.author().as_str().as_bytes());
     for transaction in &first[..if is_sealed { 1 } else { 2 }] {
         hasher.update(transaction.canonical().as_bytes());
     }
     Some((session.author().clone(), *hasher.finalize().as_bytes()))
+}
+
+fn fingerprint_of((_, hash): &Beginning) -> Fingerprint {
+    let (first, _) = hash.split_first_chunk().expect("a hash is longer");
+    u64::from_le_bytes(*first)
+}
+
+/// The fingerprint of how a session begins, if that says whose it is: it takes the first transaction, or the first two.
+pub fn fingerprint(
+    header: &Header,
+    session: &SessionId,
+    transactions: &[Transaction],
+) -> Option<Fingerprint> {
+    beginning(header, session, transactions)
+        .as_ref()
+        .map(fingerprint_of)
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::Content;
+use cojson::sync::{Note, Recalled};
 use jazz::storage::{SqliteStorage, Storage, StorageError};
 
 use crate::cache::Cache;
@@ -33,9 +34,9 @@ impl ServerStorage {
 }
 
 impl Storage for ServerStorage {
-    fn append(&mut self, pieces: &[Content]) -> Result<(), StorageError> {
+    fn append(&mut self, pieces: &[Content], notes: &[Note]) -> Result<(), StorageError> {
         let start = Instant::now();
-        self.sqlite.append(pieces)?;
+        self.sqlite.append(pieces, notes)?;
         self.metrics.storage_writes.observe(start.elapsed());
         self.metrics.storage_bytes.set(self.sqlite.size()?);
         pieces.iter().for_each(|piece| self.cache.grown(piece));
@@ -50,5 +51,17 @@ impl Storage for ServerStorage {
             self.cache.loaded(log);
         }
         Ok(log)
+    }
+
+    fn recall(&mut self) -> Result<Recalled, StorageError> {
+        self.sqlite.recall()
+    }
+
+    fn erase(&mut self, id: &CoId) -> Result<(), StorageError> {
+        self.sqlite.erase(id)
+    }
+
+    fn erase_some(&mut self) -> Result<bool, StorageError> {
+        self.sqlite.erase_some()
     }
 }

@@ -13,7 +13,7 @@ use cojson::header::Kind;
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::Message;
-use cojson::sync::{Output, PeerId, PeerRole, Unconfirmed};
+use cojson::sync::{Output, PeerId, PeerRole, Recalled, Unconfirmed};
 use cojson::transaction::Timestamp;
 use cojson::{Cx, Entropy, Node};
 use parking_lot::Mutex;
@@ -28,6 +28,9 @@ use crate::transport::{
 
 /// How long own writes are collected after others have left.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(1);
+
+/// How long to look for a value that a former run has left something to do about.
+const LEFT_OVER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Random bytes of the operating system.
 pub struct OsEntropy;
@@ -133,13 +136,20 @@ impl Driver {
     }
 
     /// Runs a node with storage. Needs a tokio runtime.
-    pub fn with_storage(node: Node, storage: Box<dyn Storage>) -> std::io::Result<Self> {
+    pub fn with_storage(mut node: Node, mut storage: Box<dyn Storage>) -> std::io::Result<Self> {
+        let recalled = storage.recall().map_err(std::io::Error::other)?;
+        node.recall(&recalled);
         let mut failed = None;
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let thread = StorageThread::start(storage, WeakDriver(weak.clone()));
             Shared::new(node, thread.map_err(|error| failed = Some(error)).ok())
         });
-        failed.map_or_else(|| Ok(Self(shared).started()), Err)
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let driver = Self(shared).started();
+        tokio::spawn(take_up(driver.downgrade(), recalled));
+        Ok(driver)
     }
 
     /// Has own writes leave by themselves: the first at once, more of them at most once in [`FLUSH_INTERVAL`], so that
@@ -198,7 +208,9 @@ impl Driver {
                         outgoing.send(&message);
                     }
                 }
-                (Output::Store(_), None) => {}
+                (Output::Note(note), Some(storage)) => storage.command(Command::Note(note)),
+                (Output::Erase(id), Some(storage)) => storage.command(Command::Erase(id)),
+                (Output::Store(_) | Output::Note(_) | Output::Erase(_), None) => {}
                 (Output::Load(id), None) => core.node.handle_loaded(now(), &id, None),
                 (Output::Changed(id), _) => core.notify_changed(&id),
                 (Output::Confirmed(id), _) => {
@@ -477,6 +489,58 @@ impl Driver {
         core.node = Node::new(self.0.storage.is_some());
         drop(core);
         self.0.connected.send_replace(0);
+    }
+}
+
+/// Goes on with what former runs have left: deletions that nobody has looked at, and values that servers lack, though
+/// nobody here may ever ask for them. One at a time, and without keeping the node running.
+async fn take_up(driver: WeakDriver, left: Recalled) {
+    for id in &left.deleted {
+        driver.until_here(id).await;
+        let dependencies = driver.upgrade().map(|driver| driver.with(|node, _| node.missing_dependencies(id)));
+        for dependency in dependencies.into_iter().flatten() {
+            driver.until_here(&dependency).await;
+        }
+        let Some(driver) = driver.upgrade() else { return };
+        driver.with(|node, _| node.notice_deletion(id));
+    }
+    if left.unsynced.is_empty() {
+        return;
+    }
+    let Some(mut servers) = driver.upgrade().map(|driver| driver.0.connected.subscribe()) else {
+        return;
+    };
+    // Until there is a server, there is no need to have them in memory.
+    if servers.wait_for(|servers| *servers > 0).await.is_err() {
+        return;
+    }
+    for id in &left.unsynced {
+        // From then on the node keeps it, and tells servers of it, until they have it.
+        driver.until_here(id).await;
+    }
+}
+
+impl WeakDriver {
+    /// Has a value loaded, and waits until it is here, it can't be had, or the node is gone.
+    async fn until_here(&self, id: &CoId) {
+        let Some(mut signals) = self.upgrade().map(|driver| {
+            let signals = driver.0.core.lock().subscribe(id);
+            driver.with(|node, _| node.request(id));
+            signals
+        }) else {
+            return;
+        };
+        let not_found = signals.borrow().not_found;
+        loop {
+            let is_here = self.upgrade().is_none_or(|driver| driver.with(|node, _| node.has(id)));
+            if is_here || signals.borrow_and_update().not_found != not_found {
+                return;
+            }
+            let changed = tokio::time::timeout(LEFT_OVER_TIMEOUT, signals.changed()).await;
+            if !matches!(changed, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 }
 

@@ -344,6 +344,8 @@ impl NodeBuilder {
                 Driver::with_storage(cojson::Node::new(true), Box::new(storage))?
             }
         };
+        let servers = usize::from(self.server.is_some()) + usize::from(self.local_server.is_some());
+        driver.with(|node, _| node.note_for_servers(servers));
         if let Some(url) = self.server {
             driver.connect_websocket(url);
         }

@@ -142,7 +142,9 @@ impl Groups {
         // What wasn't sealed for its very place is ignored: it is a copy from elsewhere, or nothing at all.
         let sealed = || {
             let (member, secret) = reader.in_group(group)?;
-            let mut revealed = view.history(&format!("{key}_for_{member}")).take(MAX_SEALED_TRIED);
+            let mut revealed = view
+                .history(&format!("{key}_for_{member}"))
+                .take(MAX_SEALED_TRIED);
             revealed.find_map(|entry| {
                 let sender = sealer_of(values, entry.session.author())?;
                 let nonce = Nonce::of_transaction(group, entry.session, entry.index);

@@ -7,11 +7,12 @@
 mod confirm;
 mod content;
 mod lookup;
+mod notes;
 mod peer;
 mod receive;
 mod serve;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -25,6 +26,7 @@ pub use confirm::Unconfirmed;
 use content::Have;
 pub(crate) use content::whole;
 use lookup::{Job, Lookup};
+pub use notes::{Note, Recalled};
 use peer::{Peer, PeerValue};
 pub use peer::{PeerId, PeerRole};
 use serve::Dependencies;
@@ -35,6 +37,10 @@ pub(crate) use serve::collect_dependencies;
 pub enum Output {
     /// Append this to storage; headers of new values are in it.
     Store(Box<Content>),
+    /// Have storage note this, no later than what is stored after it.
+    Note(Note),
+    /// Erase what storage has of a deleted value, but for its header and its deletion.
+    Erase(CoId),
     /// Send this, once everything stored before is durable.
     Send {
         /// To whom.
@@ -74,6 +80,10 @@ pub struct Sync {
     has_storage: bool,
     /// What storage has of the values in memory.
     stored: HashMap<CoId, Have>,
+    /// How many servers the node is meant to have, if storage notes what they lack.
+    servers_expected: Option<usize>,
+    /// Values that storage has noted as unsynced.
+    unsynced: HashSet<CoId>,
     peers: BTreeMap<PeerId, Peer>,
     /// Those of them that are servers: few, where clients may be thousands.
     servers: BTreeSet<PeerId>,
@@ -161,7 +171,12 @@ impl Sync {
                     }
                 }
             }
-            None => self.not_in_storage(values, id),
+            None => {
+                if !values.contains(id) {
+                    self.note_absent(id);
+                }
+                self.not_in_storage(values, id);
+            }
         }
         self.resume(values);
     }
@@ -209,10 +224,12 @@ impl Sync {
         if stored.covers(log) {
             return;
         }
-        for piece in content::missing(log, stored) {
+        let pieces = content::missing(log, stored);
+        *stored = Have::all_of(log);
+        self.note_unsynced(log);
+        for piece in pieces {
             self.out.push_back(Output::Store(Box::new(piece)));
         }
-        *stored = Have::all_of(log);
     }
 
     /// The next thing to do.
@@ -235,9 +252,14 @@ impl Sync {
     /// it.
     pub fn is_busy(&self, id: &CoId) -> bool {
         self.dirty.contains(id)
+            || self.unsynced.contains(id)
             || self.lookups.contains_key(id)
             || self.incomplete.contains_key(id)
             || self.peers.values().any(|peer| peer.unconfirmed.contains(id))
+    }
+
+    pub(crate) fn has_storage(&self) -> bool {
+        self.has_storage
     }
 
     fn servers(&self) -> impl Iterator<Item = PeerId> + '_ {

@@ -164,6 +164,9 @@ impl Sync {
         {
             self.out.push_back(Output::Confirmed(id.clone()));
         }
+        if let Some(log) = values.get(&id) {
+            self.note_synced(log);
+        }
         self.acknowledge_settled(peer, Some(&id));
         self.ask_back(values, peer, &id);
     }

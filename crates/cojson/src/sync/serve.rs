@@ -192,6 +192,7 @@ impl Sync {
         if let Some(log) = values.get(&id) {
             if value.confirmed.covers(log) {
                 entry.unconfirmed.remove(&id);
+                self.note_synced(log);
             }
             if !self.send_missing(values, peer, role, &mut Dependencies::of(&id)) && !told {
                 self.send_known(values, peer, &id, false);

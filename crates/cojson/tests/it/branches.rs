@@ -217,7 +217,9 @@ fn what_cannot_be_read_yet_is_merged_later() {
     merge(&mut net, 1, &feature);
     assert_eq!(map(&mut net, 0, &source), json!({"a": 2}));
 
-    net.run(0, |node, cx| node.add_member(cx, &of_branch, &bob, Role::Reader).unwrap());
+    net.run(0, |node, cx| {
+        node.add_member(cx, &of_branch, &bob, Role::Reader).unwrap()
+    });
     net.settle();
     merge(&mut net, 1, &feature);
     assert_eq!(map(&mut net, 0, &source), json!({"a": 2, "b": 3}));

@@ -10,9 +10,9 @@ use cojson::limits::{MAX_OUTSIDER_BYTES, MAX_OUTSIDER_SESSIONS};
 use cojson::log::CoValueLog;
 use cojson::message::{Content, Message};
 use cojson::secrets::AgentSecret;
-use cojson::sync::{Output, PeerId, PeerRole};
+use cojson::sync::{Output, PeerId, PeerRole, Recalled};
 use cojson::transaction::{Privacy, Timestamp, Transaction, TrustingTransaction};
-use cojson::values::ReceiveError;
+use cojson::values::{ReceiveError, fingerprint};
 use cojson::{NewValue, Node};
 use serde_json::{Value, json};
 
@@ -208,6 +208,81 @@ fn a_copied_session_is_refused_and_the_others_of_the_value_are_taken() {
         net.clients[0].map(&other).unwrap().to_json(),
         json!({"a": 1, "c": 3})
     );
+}
+
+/// A server whose storage is a list of logs.
+struct Stored {
+    node: Node,
+    disk: Vec<CoValueLog>,
+}
+
+impl Stored {
+    fn new(disk: Vec<CoValueLog>) -> Self {
+        let mut node = Node::new(true);
+        let begins = |log: &CoValueLog| {
+            let sessions = log.sessions().iter();
+            let begins = sessions
+                .filter_map(|(session, content)| fingerprint(log.header(), session, content.transactions()));
+            begins.collect::<Vec<_>>()
+        };
+        node.recall(&Recalled {
+            beginnings: disk.iter().flat_map(begins).collect(),
+            ..Recalled::default()
+        });
+        node.peer_connected(PeerId(0), PeerRole::Client);
+        Self { node, disk }
+    }
+
+    fn deliver(&mut self, now: Timestamp, message: &Value) -> Vec<String> {
+        let message = Message::parse(&message.to_string()).unwrap();
+        self.node.handle_message(now, PeerId(0), message);
+        let mut refused = Vec::new();
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Load(id) => {
+                    let log = self.disk.iter().find(|log| *log.id() == id).cloned();
+                    self.node.handle_loaded(now, &id, log);
+                }
+                Output::Refused { reason, .. } => refused.push(reason),
+                _ => {}
+            }
+        }
+        refused
+    }
+}
+
+#[test]
+fn a_copied_session_is_refused_though_its_original_is_only_in_storage() {
+    let mut net = Net::new(2, 116);
+    let (_, map) = shared(&mut net, &[Role::Writer]);
+    let (_, other) = shared(&mut net, &[Role::Writer]);
+    let (now, writer) = (net.now, secret(&net, 1));
+    let log = vec![in_clear(now, &[set("b", 1)]), in_clear(now, &[set("b", 2)])];
+    let original = session(&writer, &net.clients[1], &map, 1, log);
+    let mut copy = original.clone();
+    copy["id"] = json!(other);
+
+    let mut server = Stored::new(Vec::new());
+    for id in [&map, &other] {
+        for piece in net.clients[0].export(id) {
+            let message = serde_json::to_value(Message::Content(Box::new(piece))).unwrap();
+            assert_eq!(server.deliver(now, &message), [""; 0]);
+        }
+    }
+    assert_eq!(server.deliver(now, &original), [""; 0]);
+    server.disk = server.node.values().iter().cloned().collect();
+    assert!(server.node.forget(&map));
+    let refused = server.deliver(now, &copy);
+    assert!(refused[0].contains("copy"), "{refused:?}");
+    assert!(!server.node.has(&map), "nobody needs it for that");
+    assert_eq!(server.deliver(now, &original), [""; 0]);
+
+    // Another run knows it from its storage.
+    let mut server = Stored::new(server.disk);
+    let refused = server.deliver(now, &copy);
+    assert!(refused[0].contains("copy"), "{refused:?}");
+    assert!(!server.node.has(&map));
+    assert_eq!(server.deliver(now, &original), [""; 0]);
 }
 
 /// Delivers one of the vector's cases that the reference lets through; returns whether anything came of it.
@@ -473,7 +548,13 @@ fn a_sealed_key_that_is_not_in_its_place_is_ignored() {
     let at = net.now;
     // The very value, in another place; and something that was never sealed.
     for (seed, value) in [(1, sealed.as_str()), (2, "sealed_UAAAA")] {
-        let copy = session(&alice, &net.clients[0], &group, seed, vec![in_clear(at, &[set(&key, value)])]);
+        let copy = session(
+            &alice,
+            &net.clients[0],
+            &group,
+            seed,
+            vec![in_clear(at, &[set(&key, value)])],
+        );
         let mut node = newcomer(&mut net, 1, &map);
         assert_eq!(deliver(&mut node, PeerId(0), at, &copy), [""; 0]);
         assert_eq!(node.group(&group).unwrap().get_text(&key), Some(value));

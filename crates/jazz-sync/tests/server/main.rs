@@ -5,5 +5,6 @@
 mod clients;
 mod hostile;
 mod maintenance;
+mod offline;
 mod operation;
 mod support;

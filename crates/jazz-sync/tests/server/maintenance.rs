@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cojson::ids::CoId;
-use jazz::storage::{self, Durability, SqliteStorage, StorageError, VerifyReport};
+use jazz::storage::{self, Durability, SqliteStorage, Storage as _, StorageError, VerifyReport};
 use rusqlite::Connection;
 
 use crate::support::{Running, SOON, count, create_public_map, set};
@@ -103,6 +103,7 @@ async fn verification_says_what_is_broken_and_where() {
         (1, format!("DELETE FROM transactions WHERE idx = 0 AND session = {session}"), "were stored"),
         (2, "UPDATE covalues SET header = replace(header, 'comap', 'colist') WHERE id = ?1".to_owned(), "the header belongs to"),
         (3, format!("UPDATE transactions SET idx = 7 WHERE idx = 0 AND session = {session}"), "missing before"),
+        (5, format!("INSERT INTO checkpoints SELECT row, 9, signature FROM sessions WHERE row IN {session}"), "lacks signed"),
         (4, "UPDATE sessions SET signature = 'nonsense' WHERE covalue = (SELECT row FROM covalues WHERE id = ?1)".to_owned(), ""),
     ];
     let connection = Connection::open(&file).unwrap();
@@ -123,7 +124,7 @@ async fn verification_says_what_is_broken_and_where() {
     drop(connection);
 
     let report = verify(&file);
-    assert_eq!(report.problem_count, 6, "{:#?}", report.problems);
+    assert_eq!(report.problem_count, 7, "{:#?}", report.problems);
     for (value, _, said) in &damages {
         let found = report
             .problems
@@ -167,6 +168,123 @@ async fn an_author_that_is_missing_is_found() {
     }
 }
 
+/// How many transactions of a value are in a database that may be in use.
+fn transactions(file: &Path, id: &CoId) -> u64 {
+    let connection = Connection::open(file).unwrap();
+    let count = "SELECT COUNT(*) FROM transactions JOIN sessions ON sessions.row = transactions.session
+        JOIN covalues ON covalues.row = covalue WHERE id = ?1";
+    connection
+        .query_row(count, [id.as_str()], |row| row.get::<_, i64>(0))
+        .unwrap() as u64
+}
+
+/// Two maps with many transactions each; the first one is deleted.
+async fn fill_and_delete(server: &Running) -> (CoId, CoId) {
+    let client = server.client("Admin").await;
+    let (deleted, kept) = (create_public_map(&client), create_public_map(&client));
+    for id in [&deleted, &kept] {
+        for number in 0..1_200 {
+            set(&client, id, "count", number);
+        }
+    }
+    client.wait_for_sync(SOON).await.unwrap();
+    client.with(|node, cx| node.delete(cx, &deleted)).unwrap();
+    client.wait_for_sync(SOON).await.unwrap();
+    (deleted, kept)
+}
+
+async fn until_erased(server: &Running, file: &Path, id: &CoId) {
+    let deadline = tokio::time::Instant::now() + SOON;
+    while transactions(file, id) > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "it is never erased");
+        server.get("/readyz").await;
+    }
+}
+
+#[tokio::test]
+async fn a_running_server_erases_what_an_admin_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jazz.db");
+    let server = Running::start(&file).await;
+    let (deleted, kept) = fill_and_delete(&server).await;
+    until_erased(&server, &file, &deleted).await;
+    assert!(transactions(&file, &kept) > 1_200);
+    assert_eq!(verify(&file).problems, []);
+    let reader = server.client("Reader").await;
+    reader.load(&deleted, SOON).await.unwrap();
+    assert!(reader.with(|node, _| node.is_deleted(&deleted)));
+    server.stop().await;
+
+    // Also as it comes from storage, and with nothing more to do.
+    let server = Running::start(&file).await;
+    let reader = server.client("Reader").await;
+    reader.load(&deleted, SOON).await.unwrap();
+    assert!(reader.with(|node, _| node.is_deleted(&deleted)));
+    assert_eq!(transactions(&file, &deleted), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_being_erased_when_a_server_was_killed_is_erased_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, copy) = (folder.path().join("jazz.db"), folder.path().join("copy.db"));
+    let server = Running::start(&file).await;
+    let (_, kept) = fill_and_delete(&server).await;
+    server.stop().await;
+    // The content of this one is there; that it was deleted is for the test to say.
+    storage::backup(&file, &copy).unwrap();
+    let mut storage = SqliteStorage::open(&copy, Durability::PowerLoss).unwrap();
+    while storage.erase_some().unwrap() {}
+    storage.erase(&kept).unwrap();
+    let before = transactions(&copy, &kept);
+    assert!(storage.erase_some().unwrap());
+    assert!((1..before).contains(&transactions(&copy, &kept)), "one step");
+    let log = storage.load(&kept).unwrap().unwrap();
+    assert_eq!(log.sessions().len(), 0, "nobody sees the rest");
+    drop(storage);
+    assert_eq!(verify(&copy).problems, []);
+    let server = Running::start(&copy).await;
+    until_erased(&server, &copy, &kept).await;
+    assert_eq!(transactions(&copy, &kept), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_gets_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jazz.db");
+    let server = Running::start(&file).await;
+    let client = server.client("Admin").await;
+    let (deleted, kept) = (create_public_map(&client), create_public_map(&client));
+    let group = client.with(|node, _| node.log(&kept).unwrap().header().owner().unwrap().clone());
+    client.wait_for_sync(SOON).await.unwrap();
+    server.stop().await;
+    // As if it had been deleted, and a group's log copied, while an older server ran.
+    let mut storage = SqliteStorage::open(&file, Durability::PowerLoss).unwrap();
+    let recalled = storage.recall().unwrap();
+    client.with(|node, cx| node.delete(cx, &deleted)).unwrap();
+    let pieces = client.with(|node, _| node.export(&deleted));
+    storage.append(&pieces, &[]).unwrap();
+    drop(storage);
+    Connection::open(&file)
+        .unwrap()
+        .execute_batch(
+            "DROP TABLE unsynced; DROP TABLE deletions; DROP TABLE beginnings; DROP TABLE erasing;
+             PRAGMA user_version = 1",
+        )
+        .unwrap();
+
+    let mut storage = SqliteStorage::open(&file, Durability::PowerLoss).unwrap();
+    let anew = storage.recall().unwrap();
+    assert_eq!(anew.beginnings, recalled.beginnings);
+    assert_eq!(anew.deleted, [deleted.clone()]);
+    assert!(storage.load(&group).unwrap().is_some());
+    drop(storage);
+    let server = Running::start(&file).await;
+    until_erased(&server, &file, &deleted).await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn compaction_erases_what_an_admin_deleted_and_keeps_that_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,11 +298,15 @@ async fn compaction_erases_what_an_admin_deleted_and_keeps_that_it_was() {
         }
     }
     client.wait_for_sync(SOON).await.unwrap();
-    client.with(|node, cx| node.delete(cx, &deleted)).unwrap();
-    client.wait_for_sync(SOON).await.unwrap();
     let in_use = SqliteStorage::open(&file, Durability::PowerLoss).map(drop);
     assert!(matches!(in_use, Err(StorageError::InUse(_))), "{in_use:?}");
     server.stop().await;
+    // A running server erases it by itself; this one stopped before.
+    client.with(|node, cx| node.delete(cx, &deleted)).unwrap();
+    let pieces = client.with(|node, _| node.export(&deleted));
+    let mut storage = SqliteStorage::open(&file, Durability::PowerLoss).unwrap();
+    storage.append(&pieces, &[]).unwrap();
+    drop(storage);
 
     let mut storage = SqliteStorage::open(&file, Durability::PowerLoss).unwrap();
     let compacted = storage.compact().unwrap();

@@ -7,6 +7,7 @@ mod writer;
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::Content;
+use cojson::sync::{Note, Recalled};
 
 pub use memory::MemoryStorage;
 pub use sqlite::{Compacted, Durability, Problem, SqliteStorage, VerifyReport, backup, verify};
@@ -14,11 +15,22 @@ pub(crate) use writer::{Command, StorageEvents, StorageThread};
 
 /// A place to keep CoValues. Used by one thread.
 pub trait Storage: Send + 'static {
-    /// Appends the pieces, in their order, and returns when they are durable: all of them or, with an error, none.
-    fn append(&mut self, pieces: &[Content]) -> Result<(), StorageError>;
+    /// Appends the pieces, in their order, and notes what there is to note, in its order. Returns when both are durable: all
+    /// of it or, with an error, nothing.
+    fn append(&mut self, pieces: &[Content], notes: &[Note]) -> Result<(), StorageError>;
 
     /// Reads everything of one value.
     fn load(&mut self, id: &CoId) -> Result<Option<CoValueLog>, StorageError>;
+
+    /// Returns what was noted, as far as it still holds, and the values that are to be looked at because somebody said that
+    /// they are deleted.
+    fn recall(&mut self) -> Result<Recalled, StorageError>;
+
+    /// Has everything of a value but its header and its deletion erased: from now on it isn't read any more.
+    fn erase(&mut self, id: &CoId) -> Result<(), StorageError>;
+
+    /// Erases a part of what is to be erased; tells whether there is more.
+    fn erase_some(&mut self) -> Result<bool, StorageError>;
 }
 
 /// Storage doesn't work. What was acknowledged before is not affected.

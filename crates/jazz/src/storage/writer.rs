@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use cojson::ids::CoId;
 use cojson::log::CoValueLog;
 use cojson::message::{Content, Message};
-use cojson::sync::PeerId;
+use cojson::sync::{Note, PeerId};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Storage, StorageError};
@@ -17,6 +17,8 @@ use super::{Storage, StorageError};
 const BATCH_PIECES_MAX: usize = 10_000;
 /// How much may wait, by [`Command::weight`], before nothing more is taken from peers.
 const WAITING_MAX: isize = 1_000;
+/// So many notes are written even if there is nothing to store.
+const NOTES_MAX: usize = 1_000;
 /// As many transactions weigh as much as a command without any.
 const TRANSACTIONS_PER_WEIGHT: usize = 64;
 
@@ -24,6 +26,10 @@ const TRANSACTIONS_PER_WEIGHT: usize = 64;
 pub(crate) enum Command {
     /// Append.
     Store(Box<Content>),
+    /// Note, no later than what is stored after it.
+    Note(Note),
+    /// Erase all of a deleted value but its deletion, in the background.
+    Erase(CoId),
     /// Send, once everything before is durable.
     Send(PeerId, Message),
     /// Read a value.
@@ -40,7 +46,12 @@ impl Command {
         let transactions = match self {
             Self::Store(content) => content.transaction_count(),
             Self::Send(_, Message::Content(content)) => content.transaction_count(),
-            Self::Send(..) | Self::Load(_) | Self::Barrier(_) | Self::Close(_) => 0,
+            Self::Note(_)
+            | Self::Erase(_)
+            | Self::Send(..)
+            | Self::Load(_)
+            | Self::Barrier(_)
+            | Self::Close(_) => 0,
         };
         1 + (transactions / TRANSACTIONS_PER_WEIGHT).cast_signed()
     }
@@ -124,61 +135,121 @@ impl StorageThread {
 }
 
 fn run(
-    mut storage: Box<dyn Storage>,
+    storage: Box<dyn Storage>,
     commands: &Receiver<Command>,
     events: &impl StorageEvents,
     backlog: &Backlog,
 ) {
-    while let Ok(first) = commands.recv() {
-        let batch: Vec<Command> = std::iter::once(first)
-            .chain(commands.try_iter().take(BATCH_PIECES_MAX))
-            .collect();
-        let weight = batch.iter().map(Command::weight).sum();
-        match run_batch(storage.as_mut(), batch, events) {
-            Ok(None) => backlog.done(weight),
-            Ok(Some(closed)) => {
-                drop(storage);
+    let mut worker = Worker {
+        storage,
+        notes: Vec::new(),
+        // A former run may have left something.
+        is_erasing: true,
+    };
+    match worker.run(commands, events, backlog) {
+        Ok(closed) => {
+            drop(worker);
+            if let Some(closed) = closed {
                 let _ = closed.send(());
-                return;
             }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
-                events.failed(error);
-                return;
-            }
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
+            events.failed(error);
         }
     }
 }
 
-/// Writes all pieces of the batch at once; that they are durable before what was queued after them is all that counts.
-/// Returns whom to tell when the storage is to be closed.
-fn run_batch(
-    storage: &mut dyn Storage,
-    batch: Vec<Command>,
-    events: &impl StorageEvents,
-) -> Result<Option<oneshot::Sender<()>>, StorageError> {
-    let mut pieces = Vec::new();
-    let mut rest = Vec::new();
-    for command in batch {
-        match command {
-            Command::Store(content) => pieces.push(*content),
-            other => rest.push(other),
-        }
-    }
-    if !pieces.is_empty() {
-        storage.append(&pieces)?;
-    }
-    for command in rest {
-        match command {
-            Command::Store(_) => {}
-            Command::Send(peer, message) => events.send(peer, message),
-            Command::Load(id) => {
-                let log = storage.load(&id)?;
-                events.loaded(id, log);
+/// What the thread has at hand.
+struct Worker {
+    storage: Box<dyn Storage>,
+    /// Waits for the next pieces: there is nothing that a note without any would be too late for.
+    notes: Vec<Note>,
+    /// Whether there may be something to erase.
+    is_erasing: bool,
+}
+
+impl Worker {
+    /// Works until nobody is left who asks for anything. Returns whom to tell when the storage was to be closed.
+    fn run(
+        &mut self,
+        commands: &Receiver<Command>,
+        events: &impl StorageEvents,
+        backlog: &Backlog,
+    ) -> Result<Option<oneshot::Sender<()>>, StorageError> {
+        loop {
+            let first = match self.is_erasing {
+                false => commands.recv().map_err(|_| TryRecvError::Disconnected),
+                true => commands.try_recv(),
+            };
+            match first {
+                Ok(first) => {
+                    let batch: Vec<Command> = std::iter::once(first)
+                        .chain(commands.try_iter().take(BATCH_PIECES_MAX))
+                        .collect();
+                    let weight = batch.iter().map(Command::weight).sum();
+                    let closed = self.run_batch(batch, events)?;
+                    if closed.is_some() {
+                        self.write_notes()?;
+                        return Ok(closed);
+                    }
+                    backlog.done(weight);
+                }
+                Err(TryRecvError::Empty) => self.is_erasing = self.storage.erase_some()?,
+                Err(TryRecvError::Disconnected) => {
+                    self.write_notes()?;
+                    return Ok(None);
+                }
             }
-            Command::Barrier(done) => drop(done.send(())),
-            Command::Close(closed) => return Ok(Some(closed)),
         }
     }
-    Ok(None)
+
+    /// Writes all pieces of the batch at once; that they are durable before what was queued after them is all that counts.
+    /// Returns whom to tell when the storage is to be closed.
+    fn run_batch(
+        &mut self,
+        batch: Vec<Command>,
+        events: &impl StorageEvents,
+    ) -> Result<Option<oneshot::Sender<()>>, StorageError> {
+        let mut pieces = Vec::new();
+        let mut rest = Vec::new();
+        for command in batch {
+            match command {
+                Command::Store(content) => pieces.push(*content),
+                Command::Note(note) => self.notes.push(note),
+                other => rest.push(other),
+            }
+        }
+        if !pieces.is_empty() {
+            let notes = std::mem::take(&mut self.notes);
+            self.storage.append(&pieces, &notes)?;
+        } else if self.notes.len() > NOTES_MAX {
+            self.write_notes()?;
+        }
+        for command in rest {
+            match command {
+                Command::Store(_) | Command::Note(_) => {}
+                Command::Erase(id) => {
+                    self.storage.erase(&id)?;
+                    self.is_erasing = true;
+                }
+                Command::Send(peer, message) => events.send(peer, message),
+                Command::Load(id) => {
+                    let log = self.storage.load(&id)?;
+                    events.loaded(id, log);
+                }
+                Command::Barrier(done) => drop(done.send(())),
+                Command::Close(closed) => return Ok(Some(closed)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_notes(&mut self) -> Result<(), StorageError> {
+        let notes = std::mem::take(&mut self.notes);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        self.storage.append(&[], &notes)
+    }
 }

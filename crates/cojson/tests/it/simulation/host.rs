@@ -1,6 +1,6 @@
 //! A process with its storage: what it hasn't yet written is lost when it crashes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cojson::Node;
 use cojson::header::Header;
@@ -8,12 +8,16 @@ use cojson::ids::{CoId, SessionId, Signature};
 use cojson::limits::CHECKPOINT_BYTES;
 use cojson::log::{CoValueLog, KnownState, StoredSession};
 use cojson::message::{Content, Message};
-use cojson::sync::{Output, PeerId};
+use cojson::sync::{Note, Output, PeerId, Recalled};
 use cojson::transaction::{Timestamp, Transaction};
+use cojson::values::fingerprint;
 
 /// What survives a crash.
 #[derive(Default)]
-pub struct Disk(BTreeMap<CoId, Stored>);
+pub struct Disk {
+    values: BTreeMap<CoId, Stored>,
+    unsynced: BTreeSet<CoId>,
+}
 
 struct Stored {
     header: Header,
@@ -22,7 +26,7 @@ struct Stored {
 
 impl Disk {
     fn append(&mut self, piece: Content) {
-        let stored = self.0.entry(piece.id).or_insert_with(|| Stored {
+        let stored = self.values.entry(piece.id).or_insert_with(|| Stored {
             header: piece.header.expect("the first piece of a value has its header"),
             sessions: Vec::new(),
         });
@@ -46,8 +50,46 @@ impl Disk {
         }
     }
 
+    fn recall(&self) -> Recalled {
+        let sessions = |stored: &Stored| {
+            let begins = |session: &StoredSession| {
+                fingerprint(&stored.header, &session.session, &session.transactions)
+            };
+            stored.sessions.iter().filter_map(begins).collect::<Vec<_>>()
+        };
+        Recalled {
+            unsynced: self.unsynced.iter().cloned().collect(),
+            deleted: Vec::new(),
+            beginnings: self.values.values().flat_map(sessions).collect(),
+        }
+    }
+
+    /// What is stored of each value.
+    pub fn states(&self) -> Vec<KnownState> {
+        let logs = self.values.keys().filter_map(|id| self.load(id));
+        logs.map(|log| log.known_state()).collect()
+    }
+
+    /// Panics if some server still lacks something, as far as was noted.
+    pub fn check_synced(&self, who: &str) {
+        assert!(self.unsynced.is_empty(), "{who} has not sent {:?}", self.unsynced);
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Unsynced(id) => drop(self.unsynced.insert(id)),
+            Note::Synced(id) => drop(self.unsynced.remove(&id)),
+        }
+    }
+
+    fn erase(&mut self, id: &CoId) {
+        if let Some(stored) = self.values.get_mut(id) {
+            stored.sessions.retain(|stored| stored.session.is_delete());
+        }
+    }
+
     pub fn load(&self, id: &CoId) -> Option<CoValueLog> {
-        let stored = self.0.get(id)?;
+        let stored = self.values.get(id)?;
         Some(CoValueLog::restore(
             stored.header.clone(),
             stored.sessions.clone(),
@@ -56,7 +98,7 @@ impl Disk {
 
     /// Panics unless the disk has everything that `state` claims.
     pub fn check(&self, who: &str, state: &KnownState) {
-        let stored = self.0.get(&state.id);
+        let stored = self.values.get(&state.id);
         assert!(
             !state.header || stored.is_some(),
             "{who} claims to have {}, which is not stored",
@@ -100,6 +142,8 @@ fn append_session(session: &mut StoredSession, after: u64, new: Vec<Transaction>
 
 enum Command {
     Store(Box<Content>),
+    Note(Note),
+    Erase(CoId),
     Send(PeerId, Message),
     Load(CoId),
 }
@@ -108,26 +152,45 @@ pub struct Host {
     pub name: String,
     pub node: Node,
     pub disk: Option<Disk>,
+    /// How many servers it is meant to have.
+    servers: usize,
     waiting: VecDeque<Command>,
     outgoing: Vec<(PeerId, Message)>,
 }
 
 impl Host {
-    pub fn new(name: String, disk: Option<Disk>) -> Self {
-        Self {
+    pub fn new(name: String, disk: Option<Disk>, servers: usize) -> Self {
+        let mut host = Self {
             name,
-            node: Node::new(disk.is_some()),
+            node: Node::default(),
             disk,
+            servers,
             waiting: VecDeque::new(),
             outgoing: Vec::new(),
+        };
+        host.start();
+        host
+    }
+
+    fn start(&mut self) {
+        self.node = Node::new(self.disk.is_some());
+        if self.servers > 0 {
+            self.node.note_for_servers(self.servers);
+        }
+        if let Some(disk) = &self.disk {
+            self.node.recall(&disk.recall());
+            // What servers lack is loaded, though nobody asks for it.
+            for id in &disk.unsynced {
+                self.node.request(id);
+            }
         }
     }
 
     /// Ends the process; only what is stored stays.
     pub fn crash(&mut self) {
-        self.node = Node::new(self.disk.is_some());
         self.waiting.clear();
         self.outgoing.clear();
+        self.start();
     }
 
     /// Carries out what the node asks for, as far as that needs no storage, and returns what it sends.
@@ -143,7 +206,9 @@ impl Host {
                 (Output::Load(id), None) => self.node.handle_loaded(now, &id, None),
                 (Output::Refused { reason, id, .. }, _) => panic!("{} refused {id}: {reason}", self.name),
                 (Output::Disconnect { reason, .. }, _) => panic!("{} disconnects: {reason}", self.name),
-                (Output::Store(_), None)
+                (Output::Note(note), Some(_)) => self.waiting.push_back(Command::Note(note)),
+                (Output::Erase(id), Some(_)) => self.waiting.push_back(Command::Erase(id)),
+                (Output::Store(_) | Output::Note(_) | Output::Erase(_), None)
                 | (Output::Changed(_) | Output::Confirmed(_) | Output::Unavailable(_), _) => {}
             }
         }
@@ -166,6 +231,8 @@ impl Host {
             any = true;
             match command {
                 Command::Store(content) => disk.append(*content),
+                Command::Note(note) => disk.note(note),
+                Command::Erase(id) => disk.erase(&id),
                 Command::Load(id) => self.node.handle_loaded(now, &id, disk.load(&id)),
                 Command::Send(peer, message) => {
                     match &message {

@@ -90,10 +90,16 @@ pub struct World {
 
 impl World {
     pub fn new(topology: Topology, seed: u64) -> Self {
-        let client =
-            |index: usize| Host::new(format!("client {index}"), (index % 2 == 1).then(Disk::default));
-        let server = |index: usize| Host::new(format!("server {index}"), Some(Disk::default()));
         let servers = if topology == Topology::Single { 1 } else { 2 };
+        let of_client = if topology == Topology::TwoServers { 2 } else { 1 };
+        let client = |index: usize| {
+            let disk = (index % 2 == 1).then(Disk::default);
+            Host::new(format!("client {index}"), disk, of_client)
+        };
+        // Of two servers in a chain the first one is a client of the second.
+        let upstream = |index: usize| usize::from(topology == Topology::Chain && index == 0);
+        let server =
+            |index: usize| Host::new(format!("server {index}"), Some(Disk::default()), upstream(index));
         let hosts = (0..CLIENTS).map(client).chain((0..servers).map(server));
         let (first, second) = (CLIENTS, CLIENTS + 1);
         let mut ends: Vec<[usize; 2]> = (0..CLIENTS).map(|client| [client, first]).collect();
@@ -332,6 +338,7 @@ impl World {
             }
         }
         self.settle();
+        self.check_sent();
         let accounts = self
             .credentials
             .iter()
@@ -350,6 +357,19 @@ impl World {
         self.settle();
         for client in 0..CLIENTS {
             assert!(self.log_in(client), "client {client} lost its account");
+        }
+    }
+
+    /// What clients have on their disks has reached their servers, whether or not anybody asked for it.
+    fn check_sent(&self) {
+        for link in &self.links {
+            let [client, server] = link.hosts.map(|host| &self.hosts[host]);
+            if let (Some(disk), Some(of_server)) = (&client.disk, &server.disk) {
+                disk.check_synced(&client.name);
+                for state in disk.states() {
+                    of_server.check(&server.name, &state);
+                }
+            }
         }
     }
 

@@ -2,14 +2,9 @@
 
 use cojson::Node;
 use cojson::ids::CoId;
-use rusqlite::Connection;
 
 use super::{SqliteStorage, failed};
 use crate::storage::{Storage, StorageError};
-
-/// Everything of a value but its header and the sessions that delete it (protocol, 7.7).
-const ERASED: &str = "SELECT sessions.row FROM sessions JOIN covalues ON covalues.row = sessions.covalue
-    WHERE covalues.id = ?1 AND sessions.session NOT LIKE '%$'";
 
 /// What compacting did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +25,10 @@ impl SqliteStorage {
         let mut erased = 0;
         for id in self.with_deletion()? {
             if self.is_deleted(&id)? {
-                erased += u64::from(self.erase(&id)?);
+                erased += u64::from(self.start_erasing(&id)?);
             }
         }
+        while self.erase_rows()? {}
         self.connection
             .execute_batch("VACUUM")
             .map_err(failed("making the file smaller"))?;
@@ -71,22 +67,5 @@ impl SqliteStorage {
             node.values_mut().insert_log(log);
         }
         Ok(node.is_deleted(id))
-    }
-
-    /// Returns whether there was anything to erase.
-    fn erase(&mut self, id: &CoId) -> Result<bool, StorageError> {
-        let transaction = self.connection.transaction().map_err(failed("erasing"))?;
-        let delete = |connection: &Connection, table: &str, column: &str| {
-            connection.execute(
-                &format!("DELETE FROM {table} WHERE {column} IN ({ERASED})"),
-                [id.as_str()],
-            )
-        };
-        let sessions = delete(&transaction, "transactions", "session")
-            .and_then(|_| delete(&transaction, "checkpoints", "session"))
-            .and_then(|_| delete(&transaction, "sessions", "row"))
-            .map_err(failed("erasing"))?;
-        transaction.commit().map_err(failed("erasing"))?;
-        Ok(sessions > 0)
     }
 }

@@ -4,6 +4,8 @@
 
 mod backup;
 mod compact;
+mod erase;
+mod notes;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -12,11 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cojson::header::Header;
 use cojson::ids::{CoId, SessionId, Signature};
 use cojson::limits::CHECKPOINT_BYTES;
 use cojson::log::{CoValueLog, StoredSession};
 use cojson::message::{Content, NewContent};
+use cojson::sync::{Note, Recalled};
 use cojson::transaction::{PrivateTransaction, Timestamp, Transaction, TrustingTransaction};
+use cojson::values::fingerprint;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
 use super::{Storage, StorageError};
@@ -26,7 +31,7 @@ pub use compact::Compacted;
 pub use verify::{Problem, VerifyReport, verify};
 
 /// Version of the tables below.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE covalues (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, header TEXT NOT NULL);
@@ -102,10 +107,14 @@ impl SqliteStorage {
         let transaction = connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(failed(doing))?;
-        if version(&transaction)? == 0 {
+        let found = version(&transaction)?;
+        if found == 0 {
             transaction
                 .execute_batch(SCHEMA)
                 .map_err(failed("making the tables"))?;
+        }
+        if found < SCHEMA_VERSION {
+            notes::add_tables(&transaction)?;
             transaction
                 .pragma_update(None, "user_version", SCHEMA_VERSION)
                 .map_err(failed(doing))?;
@@ -191,13 +200,16 @@ fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
 }
 
 impl Storage for SqliteStorage {
-    fn append(&mut self, pieces: &[Content]) -> Result<(), StorageError> {
+    fn append(&mut self, pieces: &[Content], notes: &[Note]) -> Result<(), StorageError> {
         let transaction = self
             .connection
             .transaction()
             .map_err(failed("starting to write"))?;
         for piece in pieces {
             append_piece(&transaction, piece)?;
+        }
+        for note in notes {
+            notes::write(&transaction, note)?;
         }
         transaction.commit().map_err(failed("writing"))
     }
@@ -221,6 +233,18 @@ impl Storage for SqliteStorage {
             load_sessions(&self.connection, id, row)?,
         )))
     }
+
+    fn recall(&mut self) -> Result<Recalled, StorageError> {
+        notes::read(&self.connection)
+    }
+
+    fn erase(&mut self, id: &CoId) -> Result<(), StorageError> {
+        self.start_erasing(id).map(drop)
+    }
+
+    fn erase_some(&mut self) -> Result<bool, StorageError> {
+        self.erase_rows()
+    }
 }
 
 fn damaged(id: &CoId, problem: impl ToString) -> StorageError {
@@ -241,10 +265,57 @@ fn append_piece(connection: &Connection, piece: &Content) -> Result<(), StorageE
         .prepare_cached("SELECT row FROM covalues WHERE id = ?1")
         .and_then(|mut query| query.query_row([piece.id.as_str()], |row| row.get(0)))
         .map_err(failed("looking up a value"))?;
+    if piece.new.keys().any(SessionId::is_delete) {
+        notes::write_deletion(connection, &piece.id)?;
+    }
     for (session, new) in &piece.new {
         append_session(connection, &piece.id, row, session, new)?;
+        if new.after < 2 && new.new_transactions.iter().any(is_in_clear) {
+            note_beginning(connection, piece, row, session)?;
+        }
     }
     Ok(())
+}
+
+fn is_in_clear(transaction: &Transaction) -> bool {
+    matches!(transaction, Transaction::Trusting(_))
+}
+
+/// Notes how a session begins of which this piece brings one of the first two transactions.
+fn note_beginning(
+    connection: &Connection,
+    piece: &Content,
+    covalue: i64,
+    session: &SessionId,
+) -> Result<(), StorageError> {
+    let doing = "noting how a session begins";
+    let stored: Header;
+    let header = match &piece.header {
+        Some(header) => header,
+        None => {
+            let text: String = connection
+                .prepare_cached("SELECT header FROM covalues WHERE row = ?1")
+                .and_then(|mut query| query.query_row([covalue], |row| row.get(0)))
+                .map_err(failed(doing))?;
+            stored = serde_json::from_str(&text).map_err(|error| damaged(&piece.id, error))?;
+            &stored
+        }
+    };
+    let new = &piece.new[session];
+    let begins = if new.after == 0 {
+        fingerprint(header, session, &new.new_transactions)
+    } else {
+        let row = connection
+            .prepare_cached("SELECT row FROM sessions WHERE covalue = ?1 AND session = ?2")
+            .and_then(|mut query| query.query_row(params![covalue, session.as_str()], |row| row.get(0)))
+            .map_err(failed(doing))?;
+        fingerprint(
+            header,
+            session,
+            &load_transactions(connection, &piece.id, row, 2)?,
+        )
+    };
+    begins.map_or(Ok(()), |begins| notes::write_beginning(connection, begins))
 }
 
 fn append_session(
@@ -343,7 +414,10 @@ fn load_sessions(
     covalue: i64,
 ) -> Result<Vec<StoredSession>, StorageError> {
     let rows: Vec<(i64, String, String)> = connection
-        .prepare_cached("SELECT row, session, signature FROM sessions WHERE covalue = ?1 ORDER BY row")
+        .prepare_cached(
+            "SELECT row, session, signature FROM sessions
+             WHERE covalue = ?1 AND row NOT IN (SELECT session FROM erasing) ORDER BY row",
+        )
         .and_then(|mut query| {
             query
                 .query_map([covalue], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
@@ -352,11 +426,19 @@ fn load_sessions(
         .map_err(failed("reading sessions"))?;
     rows.into_iter()
         .map(|(row, session, signature)| {
+            let transactions = load_transactions(connection, id, row, i64::MAX)?;
+            let checkpoints = load_checkpoints(connection, id, row)?;
+            if checkpoints
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= transactions.len())
+            {
+                return Err(damaged(id, format!("{session} lacks signed transactions")));
+            }
             Ok(StoredSession {
                 session: session.parse().map_err(|error| damaged(id, error))?,
                 signature: signature.parse().map_err(|error| damaged(id, error))?,
-                transactions: load_transactions(connection, id, row)?,
-                checkpoints: load_checkpoints(connection, id, row)?,
+                transactions,
+                checkpoints,
             })
         })
         .collect()
@@ -366,15 +448,16 @@ fn load_transactions(
     connection: &Connection,
     id: &CoId,
     session: i64,
+    count_max: i64,
 ) -> Result<Vec<Transaction>, StorageError> {
     type Row = (i64, Option<String>, String, Option<String>);
     let rows: Vec<Row> = connection
         .prepare_cached(
-            "SELECT made_at, key_used, changes, meta FROM transactions WHERE session = ?1 ORDER BY idx",
+            "SELECT made_at, key_used, changes, meta FROM transactions WHERE session = ?1 ORDER BY idx LIMIT ?2",
         )
         .and_then(|mut query| {
             query
-                .query_map([session], |row| {
+                .query_map([session, count_max], |row| {
                     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
                 })?
                 .collect()
