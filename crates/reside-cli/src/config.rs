@@ -124,6 +124,21 @@ impl Config {
         Ok(config)
     }
 
+    /// What the fuzz target `config` calls: what can be read is written and read again as the same.
+    #[cfg(any(test, fuzzing))]
+    pub fn read_and_write(data: &[u8]) {
+        let (Ok(text), path) = (std::str::from_utf8(data), Path::new("config.yaml")) else {
+            return;
+        };
+        match Self::parse(path, text) {
+            Ok(config) => {
+                let written = config.to_yaml().expect("what was read can be written");
+                assert_eq!(Self::parse(path, &written).ok(), Some(config));
+            }
+            Err(error) => drop(format!("{:?}", miette::Report::new(error))),
+        }
+    }
+
     fn check_names(&self, path: &Path) -> Result<(), CommandError> {
         let accounts = self.accounts.iter().map(|account| ("account", &account.name));
         let clusters = self.clusters.iter().map(|cluster| ("cluster", &cluster.name));
@@ -209,4 +224,19 @@ fn broken(path: &Path, text: &str, error: &serde_saphyr::Error) -> CommandError 
     unusable(path)
         .because(format!("line {line}, column {column}: {message}"))
         .at(path.display().to_string(), text, (line, column), "here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn the_corpus_of_fuzzing_is_read_and_written() {
+        let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/config");
+        let inputs: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(!inputs.is_empty());
+        for input in inputs {
+            Config::read_and_write(&std::fs::read(input.unwrap().path()).unwrap());
+        }
+    }
 }
