@@ -32,7 +32,10 @@ impl Database {
         let path = folder.path().join("values.db");
         let storage = SqliteStorage::open(&path, Durability::ProcessCrash).expect("an empty database");
         let rows = Connection::open(&path).expect("the same database");
-        rows.pragma_update(None, "synchronous", "OFF").expect("a setting");
+        // Rows of any kind, belonging to nothing if they like.
+        for setting in ["synchronous", "foreign_keys"] {
+            rows.pragma_update(None, setting, "OFF").expect("a setting");
+        }
         Self {
             _folder: folder,
             path,
@@ -44,7 +47,8 @@ impl Database {
     fn fill(&mut self, text: &str, id: &str) -> rusqlite::Result<()> {
         let moment = self.rows.transaction()?;
         moment.execute_batch(
-            "DELETE FROM covalues; DELETE FROM sessions; DELETE FROM transactions; DELETE FROM checkpoints",
+            "DELETE FROM covalues; DELETE FROM sessions; DELETE FROM transactions; DELETE FROM checkpoints;
+             DELETE FROM erasing",
         )?;
         for line in text.lines().take(LINES_MAX) {
             let fields: Vec<&str> = line.split('|').collect();

@@ -497,7 +497,9 @@ impl Driver {
 async fn take_up(driver: WeakDriver, left: Recalled) {
     for id in &left.deleted {
         driver.until_here(id).await;
-        let dependencies = driver.upgrade().map(|driver| driver.with(|node, _| node.missing_dependencies(id)));
+        let dependencies = driver
+            .upgrade()
+            .map(|driver| driver.with(|node, _| node.missing_dependencies(id)));
         for dependency in dependencies.into_iter().flatten() {
             driver.until_here(&dependency).await;
         }
@@ -532,7 +534,9 @@ impl WeakDriver {
         };
         let not_found = signals.borrow().not_found;
         loop {
-            let is_here = self.upgrade().is_none_or(|driver| driver.with(|node, _| node.has(id)));
+            let is_here = self
+                .upgrade()
+                .is_none_or(|driver| driver.with(|node, _| node.has(id)));
             if is_here || signals.borrow_and_update().not_found != not_found {
                 return;
             }

@@ -277,7 +277,7 @@ async fn a_database_of_the_first_version_gets_what_it_lacks() {
     let mut storage = SqliteStorage::open(&file, Durability::PowerLoss).unwrap();
     let anew = storage.recall().unwrap();
     assert_eq!(anew.beginnings, recalled.beginnings);
-    assert_eq!(anew.deleted, [deleted.clone()]);
+    assert_eq!(anew.deleted, std::slice::from_ref(&deleted));
     assert!(storage.load(&group).unwrap().is_some());
     drop(storage);
     let server = Running::start(&file).await;
