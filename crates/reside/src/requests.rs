@@ -218,11 +218,25 @@ impl<P: Permission> PermissionRequest<P> {
         }
     }
 
+    /// Waits until all who serve the requirement have granted it, whoever serves it by then.
     async fn granted_by_all(&self) -> Result<(), ProviderError> {
-        for provider in self.requirement.providers() {
-            provider.wait_for_exactly(&self.permission).await?;
+        let mut served = self.requirement.served_by.subscribe();
+        loop {
+            let providers = self.requirement.providers();
+            let granted = async {
+                for provider in &providers {
+                    provider.wait_for_exactly(&self.permission).await?;
+                }
+                Ok(())
+            };
+            tokio::select! {
+                granted = granted, if !providers.is_empty() => return granted,
+                change = served.next() => if change.is_none() {
+                    // The node was shut down, which the request tells too.
+                    return std::future::pending().await;
+                }
+            }
         }
-        Ok(())
     }
 }
 
