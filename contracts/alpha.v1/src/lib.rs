@@ -280,6 +280,9 @@ messages! {
         replica_ids: Vec<ReplicaId>,
         /// Whether all of them have carried it out; if not, they do when they run.
         applied: bool,
+        /// Where it stays granted after a revocation, because a version asks for it.
+        #[serde(default)]
+        still_granted_at: Vec<ReplicaId>,
     }
     /// Which request to approve, and for how long.
     ApprovePermissionRequest {

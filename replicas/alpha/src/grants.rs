@@ -113,16 +113,23 @@ impl Engine {
     }
 
     async fn make_change(&self, change: Change, decision: Decision) -> RpcResult<PermissionChange> {
+        let mut granted_at = Vec::new();
         {
             let _changing = self.change().await;
             if let Decision::Revoke(Revocation { by, .. }) = &decision {
                 self.revoke_requests(by, &change).await.map_err(internal)?;
             }
             for target in &change.targets {
-                self.change_at(target, &change, &decision).await?;
+                if self.change_at(target, &change, &decision).await? {
+                    granted_at.push(target.record.id);
+                }
             }
         }
-        self.carried_out(&change).await
+        let mut changed = self.carried_out(&change).await?;
+        if matches!(decision, Decision::Revoke(_)) {
+            changed.still_granted_at = granted_at;
+        }
+        Ok(changed)
     }
 
     /// Waits a little until the replicas concerned have carried a change out.
@@ -135,6 +142,7 @@ impl Engine {
         Ok(PermissionChange {
             replica_ids: change.targets.iter().map(|target| target.record.id).collect(),
             applied,
+            still_granted_at: Vec::new(),
         })
     }
 
@@ -211,7 +219,13 @@ impl Engine {
         Ok(implementing)
     }
 
-    async fn change_at(&self, target: &LoadedReplica, change: &Change, decision: &Decision) -> RpcResult<()> {
+    /// Changes the grant at one replica; tells whether it is granted then.
+    async fn change_at(
+        &self,
+        target: &LoadedReplica,
+        change: &Change,
+        decision: &Decision,
+    ) -> RpcResult<bool> {
         let (state, now) = (self.state(), self.clock().now());
         let mut grant = change.grant_at(target);
         let key = grant.key();
@@ -231,10 +245,11 @@ impl Engine {
                 let known = state.node.load(&known).await.map_err(internal)?;
                 known.replace(&grant).map_err(internal)?;
             }
-            None if grant.reasons.is_empty() => return Ok(()),
+            None if grant.reasons.is_empty() => return Ok(false),
             None => drop(insert_grant(state, &key, grant.clone()).await.map_err(internal)?),
         }
-        expect(state, target, &grant, now).await.map_err(internal)
+        expect(state, target, &grant, now).await.map_err(internal)?;
+        Ok(grant.expected(now).granted)
     }
 
     async fn wait_until_applied(&self, change: &Change) -> Result<(), BoxError> {

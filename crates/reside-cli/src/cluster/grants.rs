@@ -51,6 +51,7 @@ pub struct Changed {
     replicas: Vec<String>,
     expires_at: Option<Timestamp>,
     applied: bool,
+    still_granted_at: Vec<String>,
     #[serde(skip)]
     done: &'static str,
 }
@@ -62,10 +63,17 @@ impl View for Changed {
         } else {
             "; not carried out yet, it will be when the replica runs"
         };
+        let still = match &self.still_granted_at[..] {
+            [] => String::new(),
+            replicas => format!(
+                "; it stays granted at {}, because a version asks for it",
+                replicas.join(", ")
+            ),
+        };
         let until = self.expires_at.map(local_time).map(|end| format!(" until {end}"));
         let until = until.unwrap_or_default();
         Drawing::Text(format!(
-            "{} {STRONG}{}{STRONG:#} at {}{until}{note}",
+            "{} {STRONG}{}{STRONG:#} at {}{until}{note}{still}",
             self.done,
             self.permission,
             self.replicas.join(", ")
@@ -126,7 +134,13 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
                 ("Revoked", None, alpha.revoke_permission(request).await)
             }
         };
-        let PermissionChange { replica_ids, applied } = changed.map_err(session.alpha_refused())?;
+        let PermissionChange {
+            replica_ids,
+            applied,
+            still_granted_at,
+        } = changed.map_err(session.alpha_refused())?;
+        let still = still_granted_at.iter().map(|id| session.replica_name(*id));
+        let still_granted_at = futures::future::join_all(still).await;
         let replicas =
             futures::future::join_all(replica_ids.iter().map(|id| session.replica_name(*id))).await;
         app.ui.show(&Changed {
@@ -137,6 +151,7 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
             replicas,
             expires_at,
             applied,
+            still_granted_at,
             done,
         })
     })

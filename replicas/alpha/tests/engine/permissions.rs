@@ -155,7 +155,8 @@ async fn a_permission_with_two_reasons_outlives_one_of_them() {
 
     // Granting again is no third reason; taking it back leaves what the version asks for.
     alpha.engine.grant(&alpha.me(), en(), None).await.unwrap();
-    alpha.engine.revoke(&alpha.me(), en()).await.unwrap();
+    let revoked = alpha.engine.revoke(&alpha.me(), en()).await.unwrap();
+    assert_eq!(revoked.still_granted_at, [3], "the version asks for it");
     alpha.settle().await;
     assert_eq!(
         expected(&alpha, 3, &account).await,
