@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::storage::{Command, Storage, StorageError, StorageEvents, StorageThread};
 use crate::transport::{
-    Incoming, Outgoing, OutgoingReceiver, QueueLimits, Reconnecting, connect, outgoing, read_frame,
+    Incoming, Outgoing, OutgoingReceiver, QueueLimits, Reconnecting, Trust, connect, outgoing, read_frame,
 };
 
 /// How long own writes are collected after others have left.
@@ -321,9 +321,9 @@ impl Driver {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// Keeps this node connected to a sync server at a `ws://` address for as long as the node runs.
-    pub fn connect_websocket(&self, url: String) {
-        let connection = connect(self, url);
+    /// Keeps this node connected to a sync server at a `ws://` or `wss://` address for as long as the node runs.
+    pub fn connect_websocket(&self, url: String, trust: Trust) {
+        let connection = connect(self, url, trust);
         self.0.connections.lock().push(connection);
     }
 

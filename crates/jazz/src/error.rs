@@ -13,6 +13,7 @@ use serde_path_to_error::Segment;
 use crate::driver::NotSynced;
 use crate::file::FileError;
 use crate::storage::StorageError;
+use crate::transport::TrustError;
 
 /// The content of a value doesn't fit its Rust type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -247,6 +248,9 @@ pub enum ConnectError {
     /// The address of a sync server begins with `ws://` or `wss://`.
     #[error("`{0}` is not the address of a sync server")]
     InvalidServer(String),
+    /// The certificates of the authority to trust can't be had.
+    #[error("cannot use the certificates of an authority")]
+    Authority(#[from] TrustError),
     /// Storage can't be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),

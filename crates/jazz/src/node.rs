@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::driver::{Driver, LoadFailure, LocalConnection, NotSynced, OsEntropy};
 use crate::error::{ConnectError, Error, WriteError};
 use crate::storage::{Durability, SqliteStorage, Storage};
+use crate::transport::Trust;
 
 /// How long a load may take unless the builder says otherwise.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -201,6 +202,7 @@ impl LocalServer {
 #[must_use = "nothing happens before `connect`"]
 pub struct NodeBuilder {
     server: Option<String>,
+    authority: Option<PathBuf>,
     local_server: Option<LocalServer>,
     storage: Option<StorageChoice>,
     account: Option<AccountChoice>,
@@ -233,6 +235,12 @@ impl NodeBuilder {
     /// works offline.
     pub fn sync_server(mut self, url: impl Into<String>) -> Self {
         self.server = Some(url.into());
+        self
+    }
+
+    /// Trusts the certificates in a PEM file too when it connects to a `wss://` address: an authority of one's own.
+    pub fn certificate_authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.authority = Some(path.into());
         self
     }
 
@@ -335,6 +343,10 @@ impl NodeBuilder {
         if let Some(url) = self.server.as_ref().filter(|url| !is_websocket(url)) {
             return Err(ConnectError::InvalidServer(url.clone()));
         }
+        let trust = match &self.authority {
+            Some(path) => Trust::with_authority(path)?,
+            None => Trust::system(),
+        };
         let has_storage = self.storage.is_some();
         let driver = match self.storage {
             None => Driver::new(cojson::Node::new(false)),
@@ -347,7 +359,7 @@ impl NodeBuilder {
         let servers = usize::from(self.server.is_some()) + usize::from(self.local_server.is_some());
         driver.with(|node, _| node.note_for_servers(servers));
         if let Some(url) = self.server {
-            driver.connect_websocket(url);
+            driver.connect_websocket(url, trust);
         }
         let is_local = self.local_server.is_some();
         let local = self.local_server.map(|server| driver.connect_local(&server.0));

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use jazz::Node;
+use jazz::transport::{Trust, TrustError};
 use jazz_sync::{Server, Settings, TlsFiles};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -221,4 +223,40 @@ async fn tls_by_files_that_can_be_renewed() {
     connect_tls(&address, &second)
         .await
         .expect("nothing changes if the files are wrong");
+}
+
+#[tokio::test]
+async fn nodes_connect_by_tls_and_trust_whom_they_are_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = tls_files(folder.path());
+    write_certificate(&files);
+    let mut settings = Settings::new(folder.path().join("jazz.db"));
+    settings.tls = Some(files.clone());
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings)
+        .await
+        .unwrap();
+    let address = server.address().unwrap();
+    tokio::spawn(server.run(std::future::pending()));
+
+    let node = Node::builder()
+        .sync_server(format!("wss://localhost:{}/", address.port()))
+        .certificate_authority(&files.certificate)
+        .create_account("Ada")
+        .connect()
+        .await
+        .unwrap();
+    node.wait_for_sync(SOON).await.unwrap();
+
+    // Nobody else vouches for it.
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connecting = TlsConnector::from(Trust::system().config()).connect(name, stream);
+    connecting.await.expect_err("it is not trusted");
+
+    let not_pem = folder.path().join("empty.pem");
+    std::fs::write(&not_pem, "nothing").unwrap();
+    let empty = Trust::with_authority(&not_pem);
+    assert!(matches!(empty, Err(TrustError::Empty(_))), "{empty:?}");
+    let absent = Trust::with_authority(&folder.path().join("absent.pem"));
+    assert!(matches!(absent, Err(TrustError::File { .. })), "{absent:?}");
 }

@@ -13,6 +13,7 @@ use cojson::message::Message;
 use cojson::transaction::Privacy;
 use futures::{SinkExt as _, StreamExt as _};
 use jazz::driver::Driver;
+use jazz::transport::Trust;
 use jazz_sync::{Server, ServerError, Settings};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,7 +65,7 @@ impl Running {
     /// A client with an account of its own, connected.
     pub async fn client(&self, name: &str) -> Driver {
         let client = Driver::new(Node::new(false));
-        client.connect_websocket(self.url.clone());
+        client.connect_websocket(self.url.clone(), Trust::system());
         client
             .with(|node, cx| node.create_account(cx, None, name))
             .unwrap();

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use cojson::sync::PeerRole;
 use futures::{SinkExt as _, StreamExt as _};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config, tungstenite};
 
-use super::{FRAME_BYTES_MAX, QueueLimits};
+use super::{FRAME_BYTES_MAX, QueueLimits, Trust};
 use crate::driver::Driver;
 
 /// A server sends a sign of life at least every few seconds; this long without one means that it is gone.
@@ -29,13 +34,13 @@ impl Drop for Reconnecting {
     }
 }
 
-/// Keeps a node connected to the sync server at a `ws://` address.
-pub fn connect(driver: &Driver, url: String) -> Reconnecting {
+/// Keeps a node connected to the sync server at a `ws://` or `wss://` address.
+pub fn connect(driver: &Driver, url: String, trust: Trust) -> Reconnecting {
     let driver = driver.downgrade();
     Reconnecting(tokio::spawn(async move {
         let mut failures = 0;
         while let Some(driver) = driver.upgrade() {
-            match run(driver, &url).await {
+            match run(driver, &url, &trust).await {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     tracing::debug!(
@@ -52,14 +57,42 @@ pub fn connect(driver: &Driver, url: String) -> Reconnecting {
 }
 
 /// Runs one connection. An error means that not a single frame arrived.
-async fn run(driver: Driver, url: &str) -> Result<(), tungstenite::Error> {
+async fn run(driver: Driver, url: &str, trust: &Trust) -> Result<(), tungstenite::Error> {
+    let request = url.into_client_request()?;
+    let uri = request.uri();
+    let is_tls = uri.scheme_str() == Some("wss");
+    let host = uri.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     let config = WebSocketConfig::default()
         .max_message_size(Some(FRAME_BYTES_MAX))
         .max_frame_size(Some(FRAME_BYTES_MAX));
-    let connecting = tokio_tungstenite::connect_async_with_config(url, Some(config), true);
-    let (socket, _) = timeout(CONNECT_TIMEOUT, connecting)
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let stream = timeout_at(deadline, TcpStream::connect((host.as_str(), port)))
         .await
         .map_err(|_| timed_out())??;
+    // A message must not wait until the one before it is acknowledged.
+    stream.set_nodelay(true)?;
+    if !is_tls {
+        let upgrading = client_async_with_config(request, stream, Some(config));
+        let (socket, _) = timeout_at(deadline, upgrading).await.map_err(|_| timed_out())??;
+        return talk(driver, socket).await;
+    }
+    let connecting = async {
+        let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
+        let stream = TlsConnector::from(trust.config()).connect(name, stream).await?;
+        client_async_with_config(request, stream, Some(config)).await
+    };
+    let (socket, _) = timeout_at(deadline, connecting)
+        .await
+        .map_err(|_| timed_out())??;
+    talk(driver, socket).await
+}
+
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    driver: Driver,
+    socket: WebSocketStream<S>,
+) -> Result<(), tungstenite::Error> {
     let (mut sink, mut stream) = socket.split();
     let (peer, mut outgoing) = driver.add_peer(PeerRole::Server, QueueLimits::unbounded());
     let driver = driver.downgrade();

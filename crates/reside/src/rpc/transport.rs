@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,10 +10,12 @@ use axum::body::Body;
 use futures::future::BoxFuture;
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use jazz::request::{Answer, ERROR_HEADER};
+use jazz::transport::Trust;
 use parking_lot::RwLock;
 use tower::ServiceExt as _;
 
@@ -90,23 +92,51 @@ impl fmt::Display for TransportError {
     }
 }
 
-/// HTTP/1.1 with kept connections.
-pub struct HttpTransport(Client<HttpConnector, Full<bytes::Bytes>>);
+/// HTTP/1.1 with kept connections, and HTTPS to whom this machine trusts.
+pub struct HttpTransport {
+    plain: Client<HttpConnector, Full<bytes::Bytes>>,
+    /// Made when it is first needed: most replicas never do.
+    tls: OnceLock<Client<HttpsConnector<HttpConnector>, Full<bytes::Bytes>>>,
+    trust: Trust,
+}
 
 impl Default for HttpTransport {
     fn default() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Self(
-            Client::builder(TokioExecutor::new())
-                .pool_idle_timeout(Duration::from_secs(60))
-                .build(connector),
-        )
+        Self::trusting(Trust::system())
     }
 }
 
+fn connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.enforce_http(false);
+    connector
+}
+
+fn client<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> Client<C, Full<bytes::Bytes>> {
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(Duration::from_secs(60))
+        .build(connector)
+}
+
 impl HttpTransport {
+    /// Connects by HTTPS to those whom `trust` vouches for.
+    pub fn trusting(trust: Trust) -> Self {
+        Self {
+            plain: client(connector()),
+            tls: OnceLock::new(),
+            trust,
+        }
+    }
+
+    fn tls(&self) -> &Client<HttpsConnector<HttpConnector>, Full<bytes::Bytes>> {
+        self.tls.get_or_init(|| {
+            let https = HttpsConnectorBuilder::new().with_tls_config((*self.trust.config()).clone());
+            client(https.https_only().enable_http1().wrap_connector(connector()))
+        })
+    }
+
     /// Posts a request in the Jazz form.
     pub(super) async fn post_json(&self, url: &str, body: Vec<u8>) -> Result<Answer, TransportError> {
         let request = Request::post(url)
@@ -128,7 +158,11 @@ impl HttpTransport {
         url: &str,
         request: Request<Full<bytes::Bytes>>,
     ) -> Result<http::Response<hyper::body::Incoming>, TransportError> {
-        self.0.request(request).await.map_err(|error| {
+        let sending = match request.uri().scheme_str() {
+            Some("https") => self.tls().request(request),
+            _ => self.plain.request(request),
+        };
+        sending.await.map_err(|error| {
             let problem = format!("{url}: {}", root_cause(&error));
             if error.is_connect() {
                 TransportError::unreachable(problem)
