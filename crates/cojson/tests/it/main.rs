@@ -17,3 +17,4 @@ mod vectors_groups;
 mod vectors_invalid;
 mod vectors_primitives;
 mod vectors_streams;
+mod vectors_sync;
