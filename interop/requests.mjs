@@ -95,6 +95,10 @@ const requests = {
     await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
     return { endpoint: `http://127.0.0.1:${http.address().port}` };
   },
+  // Runs a program and tells what it exports.
+  async run({ file }) {
+    return (await import(file)).default.toJSON();
+  },
   async token() {
     return { token: generateAuthToken(me) };
   },

@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(30);
 const CONTRACT: &str = "example.org/contracts/echo.v1";
 
 /// A running `requests.mjs`.
-struct JazzTools {
+pub struct JazzTools {
     _child: Child,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -57,7 +57,7 @@ impl JazzTools {
         (client, account)
     }
 
-    async fn ask(&mut self, request: Value) -> Value {
+    pub async fn ask(&mut self, request: Value) -> Value {
         let line = format!("{request}\n");
         self.stdin.write_all(line.as_bytes()).await.unwrap();
         let answer = tokio::time::timeout(SOON, self.stdout.next_line()).await;
@@ -70,15 +70,15 @@ impl JazzTools {
 }
 
 /// A sync server, a node of ours and a client of theirs.
-struct World {
-    node: Node,
-    theirs: JazzTools,
+pub struct World {
+    pub node: Node,
+    pub theirs: JazzTools,
     them: AccountId,
     _folder: tempfile::TempDir,
 }
 
 /// The folder with the npm packages; without them the test is skipped here and fails in CI.
-fn interop_folder() -> Option<PathBuf> {
+pub fn interop_folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../interop");
     if folder.join("node_modules/jazz-tools").exists() {
         return Some(folder);
@@ -89,7 +89,7 @@ fn interop_folder() -> Option<PathBuf> {
 }
 
 impl World {
-    async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         let interop = interop_folder()?;
         let folder = tempfile::tempdir().unwrap();
         let settings = Settings::new(folder.path().join("jazz.db"));

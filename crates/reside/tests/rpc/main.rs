@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod docs;
 mod https;
 mod jazz_form;
 mod jazz_tools;
