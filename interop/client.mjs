@@ -1,7 +1,7 @@
 // A jazz-tools client that a test drives: one JSON request per line on stdin, one JSON answer per line on stdout.
 //
 //   node client.mjs ws://127.0.0.1:PORT
-import { Account, Group, co, z } from "jazz-tools";
+import { Account, Group, co, deleteCoValues, z } from "jazz-tools";
 import { startWorker } from "jazz-tools/worker";
 import { WasmCrypto } from "cojson/crypto/WasmCrypto";
 import { createWebSocketPeer } from "cojson-transport-ws";
@@ -153,6 +153,59 @@ const requests = {
   async readLeaf({ id }) {
     const leaf = await Leaf.load(id);
     return leaf.$isLoaded ? { name: leaf.name ?? null } : { state: leaf.$jazz.loadingState };
+  },
+  async waitForLeaf({ id, name }) {
+    return until(Leaf, id, {}, (leaf) => leaf.name === name);
+  },
+  // Writes in a branch of a leaf, which is made if there is none.
+  async writeInBranch({ id, branch, name }) {
+    const leaf = await Leaf.load(id, { unstable_branch: { name: branch } });
+    leaf.$jazz.set("name", name);
+    await synced();
+    return {};
+  },
+  async readBranch({ id, branch }) {
+    const leaf = await Leaf.load(id, { unstable_branch: { name: branch } });
+    return { name: leaf.name };
+  },
+  async mergeBranch({ id, branch }) {
+    await Leaf.unstable_merge(id, { branch: { name: branch } });
+    await synced();
+    return {};
+  },
+  // An image of which there is one size besides the original.
+  async makeImage({ group, text }) {
+    const owner = await Group.load(group);
+    const file = await co.fileStream().createFromBlob(new Blob([text], { type: "image/x-test" }), { owner });
+    const image = co.image().create(
+      { original: file, originalSize: [20, 10], placeholderDataURL: "data:,", progressive: true, "10x5": file }, owner,
+    );
+    await synced();
+    return { id: image.$jazz.id };
+  },
+  async readImage({ id }) {
+    const image = await co.image().load(id, { resolve: { original: true } });
+    const raw = image.$jazz.raw.toJSON();
+    return {
+      originalSize: image.originalSize,
+      placeholder: image.placeholderDataURL ?? null,
+      progressive: image.progressive,
+      text: await image.original.toBlob().text(),
+      sizes: Object.keys(raw).filter((key) => /^\d+x\d+$/.test(key)),
+    };
+  },
+  async deleteLeaf({ id }) {
+    await deleteCoValues(Leaf, id);
+    await synced();
+    return {};
+  },
+  // Answers when a leaf is deleted.
+  async waitForDeletion({ id }) {
+    for (;;) {
+      const leaf = await Leaf.load(id);
+      if (leaf.$jazz.loadingState === "deleted") return {};
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   },
   async synced() {
     await synced();

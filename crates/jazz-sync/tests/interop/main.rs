@@ -6,6 +6,7 @@
     reason = "whoever runs the tests shall know what was left out"
 )]
 
+mod branches;
 mod browser;
 mod everything;
 mod groups;
