@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alpha_v1::{AlphaClient, AlphaContract, AlphaData, ReplicaRecord};
-use jazz::{Co, CoValue, ConnectError, Node, Ref};
+use jazz::{AccountId, Co, CoValue, ConnectError, Node, Ref};
 use reside::config::AccessContext;
 use reside::rpc::{HttpTransport, RpcClient};
-use reside::{CallError, Clock, Connector, Contract, Identity, NodeDirectory, Permission};
+use reside::{CallError, Clock, Connector, Contract, Identity, NodeDirectory, Permission, Provider};
 use serde_json::Value;
 
 use super::explain;
@@ -99,6 +99,11 @@ impl Session {
         self.data
             .get()
             .map_err(|why| CommandError::failed("cannot read what Alpha publishes").because(why))
+    }
+
+    /// A replica as an implementation of a contract.
+    pub fn provider<C: Contract>(&self, account: AccountId) -> Provider<C> {
+        self.connector.provider(account)
     }
 
     /// Calls Alpha.

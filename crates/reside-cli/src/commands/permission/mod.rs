@@ -6,6 +6,7 @@ mod log;
 mod reason;
 mod request;
 mod revoke;
+mod users;
 mod why;
 
 use clap::Subcommand;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::reason::{problem_text, reason_text};
+use super::users::{self, OfUser};
 use crate::cli::App;
 use crate::cluster::explain::grant_command;
 use crate::cluster::period::local_time;
@@ -233,9 +234,42 @@ async fn answers(
             .filter(|state| state.replica_id == id && state.instance_id == question.instance_id)
             .collect();
         let grant = grants.iter().find(|grant| grant.replica_id == id);
-        answers.push(answer(session, names, id, grant, &states).await);
+        let of_user = users_facts(session, names, question, id, &states).await;
+        answers.push(answer(session, names, id, grant, &states, of_user).await);
     }
     Ok(answers)
+}
+
+/// Why the user manager grants it at a replica, if it does.
+async fn users_facts(
+    session: &Session,
+    names: &AccountNames,
+    question: &Question,
+    replica: u32,
+    states: &[&PermissionState],
+) -> Vec<String> {
+    let mut granted = states
+        .iter()
+        .filter(|state| state.source == PermissionSource::UserManager);
+    let Some(state) = granted.find(|state| state.granted) else {
+        return Vec::new();
+    };
+    let asked = OfUser {
+        account: &question.account,
+        contract: &question.contract,
+        permission: &question.permission,
+        instance_id: question.instance_id.as_deref(),
+    };
+    match users::facts(session, names, &asked, replica).await {
+        Some(facts) if !facts.is_empty() => facts,
+        _ => {
+            let until = state.expires_at.map(|end| format!(", until {}", local_time(end)));
+            let until = until.unwrap_or_default();
+            vec![format!(
+                "the user manager grants it to this user, by a set of their own or of all users{until}"
+            )]
+        }
+    }
 }
 
 /// The chain of facts at one replica.
@@ -245,6 +279,7 @@ async fn answer(
     id: u32,
     grant: Option<&GrantRecord>,
     states: &[&PermissionState],
+    of_user: Vec<String>,
 ) -> Found {
     let now = Timestamp::now();
     let name = session.replica_name(id).await;
@@ -253,19 +288,8 @@ async fn answer(
         facts.push(reason_text(session, names, reason).await);
     }
     let mut is_wanted = grant.is_some_and(|grant| grant.expected(now).is_granted(now));
-    for state in states
-        .iter()
-        .filter(|state| state.source == PermissionSource::UserManager && state.granted)
-    {
-        is_wanted = true;
-        let until = state
-            .expires_at
-            .map(|end| format!(", until {}", local_time(end)))
-            .unwrap_or_default();
-        facts.push(format!(
-            "the user manager grants it to this user, by a set of their own or by default{until}"
-        ));
-    }
+    is_wanted |= !of_user.is_empty();
+    facts.extend(of_user);
     if !is_wanted {
         let revoked = grant.and_then(|grant| grant.revoked.as_ref());
         facts.push(match revoked {
