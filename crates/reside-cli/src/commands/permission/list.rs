@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use alpha_v1::{GrantReason, GrantRecord, PermissionSource, PermissionState};
 use clap::Args;
 use jazz::Timestamp;
-use reside::{HandlerFailure, Identity};
+use reside::HandlerFailure;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::reason::{problem_text, reason_text};
 use crate::cli::App;
+use crate::cluster::period::local_time;
 use crate::cluster::permissions::{AccountNames, FilterArgs};
 use crate::cluster::session::Session;
 use crate::config::Config;
@@ -91,11 +92,15 @@ pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
         let session = Session::open(app).await?;
         let names = session.account_names(&config).await;
         let filter = args.filter.resolve(&session, &config, &names).await?;
-        let pending = session.permission_states(&filter, None, true).await?;
-        let mut pending: HashMap<Key, PermissionState> = pending
+        // Those of all users are too many: without an account, only what is not carried out of them.
+        let only_pending = filter.account.is_none();
+        let states = session.permission_states(&filter, None, only_pending).await?;
+        let (of_users, of_alpha): (Vec<_>, Vec<_>) = states
             .into_iter()
-            .map(|state| (key_of_state(&state), state))
-            .collect();
+            .partition(|state| state.source == PermissionSource::UserManager);
+        let pending = of_alpha.into_iter().filter(|state| !state.carried_out);
+        let mut pending: HashMap<Key, PermissionState> =
+            pending.map(|state| (key_of_state(&state), state)).collect();
         let mut rows = Vec::new();
         for grant in session.grants().await? {
             let grant = session.grant(&grant)?;
@@ -108,10 +113,9 @@ pub fn run(app: &App, args: ListArgs) -> Result<(), CommandError> {
                 rows.push(row(&names, &session, grant, state).await);
             }
         }
-        // What the user manager grants shows up where it isn't carried out.
-        for state in pending
-            .into_values()
-            .filter(|state| state.source == PermissionSource::UserManager)
+        for state in of_users
+            .into_iter()
+            .filter(|state| state.granted || !state.carried_out)
         {
             rows.extend(user_row(&names, &session, state).await);
         }
@@ -189,21 +193,26 @@ async fn row(
     }
 }
 
+/// What the user manager grants to a user; `why` tells by which set.
 async fn user_row(names: &AccountNames, session: &Session, state: PermissionState) -> Option<Row> {
-    let contract: Identity = state.contract.parse().ok()?;
-    let account = state.account_id.parse().ok()?;
+    let until = state.expires_at.map(|end| format!(", until {}", local_time(end)));
+    let problem = (!state.carried_out).then(|| format!("; {}", problem_text(&state)));
     Some(Row {
-        state: if state.failure.is_some() {
-            "failing"
-        } else {
-            "pending"
+        state: match &state.failure {
+            Some(_) => "failing",
+            None if state.carried_out => "granted",
+            None => "pending",
         },
-        account: name_of(names, &account),
+        account: name_of(names, &state.account_id.parse().ok()?),
         replica: session.replica_name(state.replica_id).await,
-        why: format!("granted to users; {}", problem_text(&state)),
+        why: format!(
+            "by the user manager{}{}",
+            until.unwrap_or_default(),
+            problem.unwrap_or_default()
+        ),
         account_id: state.account_id,
         replica_id: state.replica_id,
-        contract: contract.to_string(),
+        contract: state.contract,
         permission: state.permission,
         instance_id: state.instance_id,
         params: state.params,
