@@ -21,4 +21,4 @@ pub use image::Image;
 pub use manifest::{Kind, MANIFEST_BYTES_MAX, MANIFEST_LABEL, ManifestError, ResideManifest};
 pub use reference::{Digest, Identity, InvalidIdentity, InvalidName, Reference, ResolvedImage, Tag};
 pub use source::ImageSource;
-pub use store::{BlobWriter, Inspected, Listed, Store, Writer};
+pub use store::{BlobWriter, Inspected, Listed, Pruned, PrunedImage, Store, Writer};

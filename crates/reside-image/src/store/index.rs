@@ -20,7 +20,7 @@ pub(super) struct Entry<'a> {
     pub descriptor: &'a Descriptor,
 }
 
-fn entry(descriptor: &Descriptor) -> Option<Entry<'_>> {
+pub(super) fn entry(descriptor: &Descriptor) -> Option<Entry<'_>> {
     let (identity, tag) = match descriptor.annotations.get(REF_NAME) {
         Some(name) => match name.parse().ok()? {
             Reference {

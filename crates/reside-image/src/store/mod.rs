@@ -4,6 +4,7 @@
 //! once; writers go through [`Writer`].
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -23,9 +24,12 @@ use crate::{
 
 mod index;
 mod listing;
+mod prune;
+mod retained;
 mod writer;
 
 pub use listing::{Inspected, Listed};
+pub use prune::{Pruned, PrunedImage};
 pub use writer::{BlobWriter, Writer};
 
 const LAYOUT_VERSION: &str = "1.0.0";
@@ -159,6 +163,10 @@ impl ImageSource for Store {
 
     async fn image(&self, image: &ResolvedImage) -> Result<Image, ImageError> {
         Store::image(self, &image.digest)
+    }
+
+    async fn retain(&self, owner: &str, images: &BTreeSet<ResolvedImage>) -> Result<(), ImageError> {
+        Store::retain(self, owner, images)
     }
 }
 

@@ -169,15 +169,24 @@ fn open_lock(path: &Path) -> Result<File, ImageError> {
         .map_err(ImageError::io(path))
 }
 
+/// Waits until nobody writes; dropping the file lets others write again.
+pub(super) fn lock_alone(store: &Store) -> Result<File, ImageError> {
+    let path = store.path.join(WRITING_LOCK);
+    let file = open_lock(&path)?;
+    file.lock().map_err(ImageError::io(&path))?;
+    clean(store);
+    Ok(file)
+}
+
 /// Waits until nobody else changes the index; dropping the file lets go.
-fn lock_index(store: &Store) -> Result<File, ImageError> {
+pub(super) fn lock_index(store: &Store) -> Result<File, ImageError> {
     let path = store.path.join(INDEX_LOCK);
     let file = open_lock(&path)?;
     file.lock().map_err(ImageError::io(&path))?;
     Ok(file)
 }
 
-fn replace_json(store: &Store, path: &Path, content: &impl Serialize) -> Result<(), ImageError> {
+pub(super) fn replace_json(store: &Store, path: &Path, content: &impl Serialize) -> Result<(), ImageError> {
     let text = serde_json::to_vec(content)
         .map_err(|error| ImageError::invalid(path.display().to_string(), error))?;
     let mut file = temporary_file(store)?;

@@ -4,6 +4,7 @@
 //! links may not lead out of it, and sizes are bounded. What was unpacked once is kept and used again.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     os::unix::fs::PermissionsExt,
@@ -19,6 +20,10 @@ mod tree;
 
 use tree::Tree;
 
+/// Held by whoever adds to the directory or removes from it.
+const LOCK: &str = ".lock";
+/// What is not whole.
+const TEMPORARY: &str = ".unpacking";
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How much of an image is unpacked before it is refused.
@@ -153,7 +158,7 @@ pub fn unpack_with(
 }
 
 /// Images with the same layers share their files.
-fn cache_key(image: &Image) -> String {
+pub(crate) fn cache_key(image: &Image) -> String {
     match image.manifest.layers.as_slice() {
         [layer] => layer.digest.hex(),
         layers => {
@@ -177,28 +182,67 @@ fn extract(
     rootfs: &Path,
     limits: Limits,
 ) -> Result<(), UnpackError> {
-    let lock_path = into.join(".lock");
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&lock_path);
-    let lock = lock.map_err(ImageError::io(&lock_path))?;
-    lock.lock().map_err(ImageError::io(&lock_path))?;
+    let _lock = lock(into)?;
     if is_there(rootfs)? {
         return Ok(()); // another process was quicker
     }
-    let temporary = into.join(".unpacking");
-    remove_stale(&temporary)?;
+    let temporary = into.join(TEMPORARY);
+    remove(&temporary)?;
     let result = extract_layers(store, image, &temporary, limits).and_then(|()| {
         fs::rename(&temporary, rootfs).map_err(ImageError::io(rootfs))?;
         tree::sync(into)?;
         Ok(())
     });
     if result.is_err() {
-        remove_stale(&temporary)?;
+        remove(&temporary)?;
     }
     result
+}
+
+/// Keeps others from unpacking and removing below this directory for as long as the file is open.
+fn lock(into: &Path) -> Result<File, ImageError> {
+    let path = into.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path);
+    let file = file.map_err(ImageError::io(&path))?;
+    file.lock().map_err(ImageError::io(&path))?;
+    Ok(file)
+}
+
+/// Removes what was unpacked under other names than these; returns how many images and bytes. Processes that run from
+/// there run on.
+pub(crate) fn prune(
+    into: &Path,
+    needed: &BTreeSet<String>,
+    dry_run: bool,
+) -> Result<(usize, u64), ImageError> {
+    if !into.try_exists().map_err(ImageError::io(into))? {
+        return Ok((0, 0));
+    }
+    let _lock = lock(into)?;
+    let (mut count, mut bytes) = (0, 0);
+    for entry in fs::read_dir(into).map_err(ImageError::io(into))? {
+        let entry = entry.map_err(ImageError::io(into))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name == LOCK || needed.contains(&name) {
+            continue;
+        }
+        count += 1;
+        bytes += tree::size(&entry.path())?;
+        if !dry_run {
+            // What is half removed must not be taken for an image.
+            let temporary = into.join(TEMPORARY);
+            if name != TEMPORARY {
+                remove(&temporary)?;
+                fs::rename(entry.path(), &temporary).map_err(ImageError::io(&temporary))?;
+            }
+            remove(&temporary)?;
+        }
+    }
+    Ok((count, bytes))
 }
 
 fn extract_layers(store: &Store, image: &Image, root: &Path, limits: Limits) -> Result<(), UnpackError> {
@@ -214,10 +258,10 @@ fn extract_layers(store: &Store, image: &Image, root: &Path, limits: Limits) -> 
     tree.sync()
 }
 
-/// Removes what a killed process left behind; we hold the lock.
-fn remove_stale(temporary: &Path) -> Result<(), UnpackError> {
+/// Removes what is half unpacked or half removed, also by a process that was killed; we hold the lock.
+fn remove(temporary: &Path) -> Result<(), ImageError> {
     match fs::remove_dir_all(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ImageError::io(temporary)(error).into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ImageError::io(temporary)(error)),
         _ => Ok(()),
     }
 }

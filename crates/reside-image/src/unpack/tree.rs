@@ -232,3 +232,16 @@ fn remove(path: &Path) -> Result<(), TreeError> {
         _ => Ok(()),
     }
 }
+
+/// Bytes of all files below a path.
+pub(super) fn size(path: &Path) -> Result<u64, ImageError> {
+    let metadata = path.symlink_metadata().map_err(ImageError::io(path))?;
+    if !metadata.is_dir() {
+        return Ok(metadata.len());
+    }
+    let mut bytes = 0;
+    for entry in fs::read_dir(path).map_err(ImageError::io(path))? {
+        bytes += size(&entry.map_err(ImageError::io(path))?.path())?;
+    }
+    Ok(bytes)
+}

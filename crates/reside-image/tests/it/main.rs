@@ -6,6 +6,7 @@ mod build;
 mod concurrency;
 mod hostile;
 mod images;
+mod prune;
 mod skopeo;
 mod support;
 mod unpack;
