@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::controller::Context;
 use crate::logs::LogLine;
 use crate::manifest::Kind;
+use crate::stand_in::{self, StandIn};
 use crate::store::{Key, Store, StoreError};
 
 /// Lines of a log that are shown unless said otherwise.
@@ -49,6 +50,7 @@ pub(crate) fn router(context: Arc<Context>, stop: CancellationToken) -> Router {
         .route("/objects/{kind}/{name}", put(apply).delete(delete).get(show))
         .route("/watch", get(watch))
         .route("/logs/{name}", get(logs))
+        .route("/stand-ins", post(stand_in))
         .route("/shutdown", post(shutdown))
         .with_state(Api { context, stop })
 }
@@ -173,6 +175,12 @@ async fn logs(State(api): State<Api>, Path(name): Path<String>, Query(query): Qu
         }
     });
     streaming(present.chain(to_come), api.stop)
+}
+
+/// Lines that say whether the stand-in is ready. Closing the connection takes it away.
+async fn stand_in(State(api): State<Api>, Json(stand_in): Json<StandIn>) -> Response {
+    let lines = stand_in::stand_in(api.context.clone(), stand_in).map(|ready| line(&ready));
+    streaming(lines, api.stop)
 }
 
 async fn shutdown(State(api): State<Api>) -> StatusCode {

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 use crate::api::{ErrorBody, Event};
 use crate::logs::LogLine;
 use crate::manifest::Kind;
+use crate::stand_in::{Ready, StandIn};
 
 /// The runtime can't be asked, or refuses.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +146,17 @@ impl RuntimeClient {
         let response = self.send(Method::GET, &path, Full::default()).await?;
         Ok(lines(response)
             .filter_map(|line| async move { serde_json::from_str(&line).ok() })
+            .boxed())
+    }
+
+    /// Has a process that the caller runs take calls, for as long as the stream lives; it yields whether the process is
+    /// ready, and ends with the runtime.
+    pub async fn stand_in(&self, stand_in: &StandIn) -> Result<BoxStream<'static, bool>, ClientError> {
+        let body = serde_json::to_vec(stand_in).map_err(|error| ClientError::Broken(error.to_string()))?;
+        let response = self.send(Method::POST, "/stand-ins", Full::from(body)).await?;
+        let ready = |line: String| Some(serde_json::from_str::<Ready>(&line).ok()?.ready);
+        Ok(lines(response)
+            .filter_map(move |line| std::future::ready(ready(line)))
             .boxed())
     }
 

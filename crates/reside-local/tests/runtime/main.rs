@@ -7,5 +7,6 @@ mod gateway;
 mod locks;
 mod logs;
 mod readiness;
+mod stand_ins;
 mod support;
 mod workloads;
