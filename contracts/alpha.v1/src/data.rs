@@ -220,6 +220,8 @@ pub struct ReplicaVersion {
     pub permissions_expire_at: Option<Timestamp>,
     /// Why the status is `error`.
     pub error_message: Option<String>,
+    /// What its author says about it, as Markdown.
+    pub release_notes: Option<String>,
 }
 
 /// How a version is doing.
@@ -253,6 +255,26 @@ pub struct ManagementBlock {
     pub enabled: bool,
     /// Nodes it may run on (`reside.io/placement-group`).
     pub placement_group: Option<String>,
+    /// Somebody runs the replica in the cluster's stead; no version of it has a process meanwhile. Alpha takes the field
+    /// away when the session no longer holds the lock [`DevSession::lock`].
+    pub dev: Option<DevSession>,
+}
+
+/// A replica that somebody runs from its sources in the cluster's stead (`reside dev`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DevSession {
+    /// Whose session it is.
+    pub by: AccountId,
+    /// When it began.
+    pub since: Timestamp,
+}
+
+impl DevSession {
+    /// The lock that a session holds for as long as it lasts. It is taken before the field is set.
+    pub fn lock(replica: ReplicaId) -> String {
+        format!("reside/dev/{replica}")
+    }
 }
 
 /// A contract known to the cluster.
@@ -325,6 +347,9 @@ pub struct ValidatedRequest {
     pub manifest: ReplicaManifest,
     /// Who could serve each requirement.
     pub requirements: Vec<RequirementChoice>,
+    /// What its author says about this version, as Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_notes: Option<String>,
 }
 
 /// The replicas that implement one required contract.

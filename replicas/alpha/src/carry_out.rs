@@ -75,6 +75,7 @@ async fn make_replica(
     let management = ManagementBlock {
         enabled: true,
         placement_group: None,
+        dev: None,
     };
     let (node, id, manifest) = (&state.node, plan.replica_id, &plan.manifest);
     let management = node
@@ -142,6 +143,7 @@ async fn add_version(state: &State, plan: &Plan, record: &Co<ReplicaRecord>) -> 
             load_request_id: plan.load_request_id,
             permissions_expire_at: plan.permissions_expire_at,
             error_message: None,
+            release_notes: plan.release_notes.clone(),
         };
         let unique = format!("replica/{}/version/{number}", plan.replica_id);
         let owner = state.replicas.owner();

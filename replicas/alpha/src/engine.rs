@@ -22,10 +22,12 @@ use tokio::sync::{Mutex, Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::carry_out::{Accounts, carry_out, make_current};
+use crate::dev::DevSessions;
 use crate::grants::check_end;
 use crate::lookups;
 use crate::permissions;
 use crate::plan::{Existing, Owners, plan};
+use crate::retained::Retained;
 use crate::setup::SystemReplica;
 use crate::state::{AlphaRoot, LoadedReplica, State};
 use crate::validate::{Fetched, Problem, fetch, validate};
@@ -51,6 +53,8 @@ struct Inner {
     /// One change at a time: numbers and names are taken by looking at what is there.
     changing: Mutex<()>,
     wake: Notify,
+    retained: Retained,
+    dev: DevSessions,
     /// There may be a request to validate.
     asked: Notify,
     watched: SyncMutex<HashSet<CoId>>,
@@ -97,6 +101,8 @@ impl Engine {
             sentinel: Mutex::new(None),
             changing: Mutex::new(()),
             wake: Notify::new(),
+            retained: Retained::default(),
+            dev: DevSessions::new(replica.locks().clone(), stop.clone()),
             asked: Notify::new(),
             watched: SyncMutex::default(),
             acting: AtomicBool::new(false),
@@ -183,7 +189,17 @@ impl Engine {
             return Ok(());
         }
         let valid = match fetched {
-            Ok(fetched) => validate(state, &request, fetched).await,
+            Ok(fetched) => {
+                match self
+                    .0
+                    .retained
+                    .keep(state, &*self.0.images, Some(fetched.image()))
+                    .await
+                {
+                    Ok(()) => validate(state, &request, fetched).await,
+                    Err(error) => Err(Problem::Invalid(format!("{}: {error}", fetched.image()))),
+                }
+            }
             Err(reason) => Err(Problem::Invalid(reason)),
         };
         match valid {
@@ -481,10 +497,14 @@ impl Engine {
         let _changing = self.settle().await?;
         lookups::reconcile(state).await?;
         let replicas = state.loaded_replicas().await?;
+        if let Err(error) = self.0.retained.keep(state, &*self.0.images, None).await {
+            report("cannot say which images are needed", &*error);
+        }
         let next_end = permissions::reconcile(state, &replicas, self.clock().now()).await?;
         for replica in replicas.values() {
             let management = state.node.load(&replica.record.management).await?;
             self.watch(&management);
+            self.0.dev.watch(replica.record.id, &management)?;
         }
         if let Some(sentinel) = self.sentinel().await? {
             workloads::reconcile(state, &sentinel, &replicas).await?;

@@ -6,6 +6,7 @@
 //! collections and can't tell which sentinel reads them.
 
 mod carry_out;
+mod dev;
 mod engine;
 mod grants;
 mod lookups;
@@ -13,6 +14,7 @@ mod objects;
 mod permissions;
 mod plan;
 mod requests;
+mod retained;
 mod rollout;
 mod service;
 mod settings;

@@ -25,6 +25,9 @@ pub struct Plan {
     pub manifest: ReplicaManifest,
     /// Who serves each requirement.
     pub requirements: BTreeMap<String, Vec<ReplicaId>>,
+    /// What its author says about this version.
+    #[serde(default)]
+    pub release_notes: Option<String>,
     /// On behalf of whom the replica was asked for.
     pub owner_id: Option<String>,
     /// Who approved it.
@@ -143,6 +146,7 @@ pub fn plan(
         image: format!("{}@{}", validated.manifest.identity, validated.digest),
         manifest: validated.manifest.clone(),
         requirements,
+        release_notes: validated.release_notes.clone(),
         owner_id: request.owner_id.clone(),
         approved_by,
         approved_at,

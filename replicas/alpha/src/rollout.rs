@@ -3,11 +3,33 @@
 
 use std::collections::BTreeSet;
 
-use alpha_v1::VersionStatus;
+use alpha_v1::{ManagementBlock, VersionStatus};
 use reside::manifest::ReplicaClass;
 use reside::prelude::*;
 
 use crate::status::{Observed, has_served};
+
+/// Whether the cluster runs a replica at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stance {
+    /// It does.
+    Run,
+    /// An administrator has disabled the replica.
+    Disabled,
+    /// Somebody runs it in the cluster's stead.
+    Replaced,
+}
+
+impl Stance {
+    /// What a management block says.
+    pub fn of(management: &ManagementBlock) -> Self {
+        match (management.enabled, &management.dev) {
+            (_, Some(_)) => Self::Replaced,
+            (false, None) => Self::Disabled,
+            (true, None) => Self::Run,
+        }
+    }
+}
 
 /// A version as the rollout sees it.
 #[derive(Clone, Debug)]
@@ -22,13 +44,22 @@ pub struct VersionState {
 
 /// Returns the versions that should have a process.
 ///
-/// * A disabled replica has none.
+/// * A disabled replica has none, nor one that somebody runs in the cluster's stead. What such a one has completed stays.
 /// * Scalable: the current version, and beside it every version that has served so far, until the current one does. A
 ///   current version that never gets ready therefore leaves the old one serving, whatever else happens to that.
 /// * Not scalable: the current version, once all others are confirmed to be down.
-pub fn wanted(info: &Info, enabled: bool, current: u32, versions: &[VersionState]) -> BTreeSet<u32> {
-    if !enabled {
-        return BTreeSet::new();
+pub fn wanted(info: &Info, stance: Stance, current: u32, versions: &[VersionState]) -> BTreeSet<u32> {
+    let is_completed = |version: &&VersionState| version.id == current && version.observed.completed;
+    match stance {
+        Stance::Run => {}
+        Stance::Disabled => return BTreeSet::new(),
+        Stance::Replaced => {
+            return versions
+                .iter()
+                .filter(is_completed)
+                .map(|version| version.id)
+                .collect();
+        }
     }
     let (current_versions, others): (Vec<_>, Vec<_>) =
         versions.iter().partition(|version| version.id == current);
@@ -98,7 +129,7 @@ mod tests {
     fn check(scalable: bool, current: u32, versions: &[VersionState], expected: &[u32]) {
         let wanted = wanted(
             &info(ReplicaClass::LongRunning, scalable),
-            true,
+            Stance::Run,
             current,
             versions,
         );
@@ -144,13 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_replica_has_no_process() {
-        let wanted = wanted(
-            &info(ReplicaClass::LongRunning, true),
-            false,
-            1,
-            &[version(1, 1, true)],
-        );
-        assert!(wanted.is_empty());
+    fn a_disabled_replica_and_one_that_somebody_else_runs_have_no_process() {
+        let info = info(ReplicaClass::LongRunning, true);
+        for stance in [Stance::Disabled, Stance::Replaced] {
+            assert!(wanted(&info, stance, 1, &[version(1, 1, true)]).is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_oneshot_has_done_is_not_done_again_because_somebody_else_ran_it() {
+        let mut done = version(1, 0, false);
+        done.observed.completed = true;
+        let wanted = wanted(&info(ReplicaClass::Oneshot, false), Stance::Replaced, 1, &[done]);
+        assert_eq!(wanted, BTreeSet::from([1]));
     }
 }

@@ -15,6 +15,10 @@ use reside_image::{ImageSource, Reference, ResolvedImage};
 use crate::plan::{free_name, info_difference};
 use crate::state::{LoadedReplica, State};
 
+/// The label with what an author says about a version, and how much of it is kept.
+const RELEASE_NOTES: &str = "io.reside.release-notes";
+const RELEASE_NOTES_CHARS_MAX: usize = 8 * 1024;
+
 /// Why a request can't go on.
 #[derive(Debug)]
 pub enum Problem {
@@ -60,8 +64,16 @@ fn invalid(reason: impl std::fmt::Display) -> Problem {
 pub struct Fetched {
     resolved: ResolvedImage,
     manifest: ReplicaManifest,
+    release_notes: Option<String>,
     /// In the order in which they are named. One that can't be fetched may be known to the cluster.
     contracts: Vec<(Identity, Result<FetchedContract, String>)>,
+}
+
+impl Fetched {
+    /// The image that was asked for.
+    pub fn image(&self) -> &ResolvedImage {
+        &self.resolved
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +85,7 @@ struct FetchedContract {
 /// Fetches what is asked for. Touches nothing of the cluster, and may take as long as a registry does; an error is a text
 /// for people.
 pub async fn fetch(images: &dyn ImageSource, image: &str) -> Result<Fetched, String> {
-    let (resolved, manifest) = fetch_replica(images, image).await?;
+    let (resolved, manifest, release_notes) = fetch_replica(images, image).await?;
     let implemented = manifest.implementations.values().map(|one| &one.identity);
     let required = manifest.requirements.values().map(|one| &one.identity);
     let mut contracts: Vec<(Identity, _)> = Vec::new();
@@ -85,6 +97,7 @@ pub async fn fetch(images: &dyn ImageSource, image: &str) -> Result<Fetched, Str
     Ok(Fetched {
         resolved,
         manifest,
+        release_notes,
         contracts,
     })
 }
@@ -94,6 +107,7 @@ pub async fn validate(state: &State, request: &LoadRequest, fetched: Fetched) ->
     let Fetched {
         resolved,
         mut manifest,
+        release_notes,
         contracts: fetched,
     } = fetched;
     let replicas = state.loaded_replicas().await?;
@@ -138,6 +152,7 @@ pub async fn validate(state: &State, request: &LoadRequest, fetched: Fetched) ->
             digest,
             manifest,
             requirements,
+            release_notes,
         },
     })
 }
@@ -145,30 +160,33 @@ pub async fn validate(state: &State, request: &LoadRequest, fetched: Fetched) ->
 async fn fetch_replica(
     images: &dyn ImageSource,
     image: &str,
-) -> Result<(ResolvedImage, ReplicaManifest), String> {
+) -> Result<(ResolvedImage, ReplicaManifest, Option<String>), String> {
     let reference: Reference = image.parse().map_err(|error| format!("{image}: {error}"))?;
-    match fetch_manifest(images, &reference).await? {
-        (resolved, Manifest::Replica(manifest)) => Ok((resolved, manifest)),
-        (_, Manifest::Contract(_)) => Err(format!("{image} is a contract; only replicas can be loaded")),
-    }
+    let (resolved, found, labels) = fetch_manifest(images, &reference).await?;
+    let Manifest::Replica(manifest) = found else {
+        return Err(format!("{image} is a contract; only replicas can be loaded"));
+    };
+    let notes = labels.get(RELEASE_NOTES).filter(|notes| !notes.trim().is_empty());
+    let notes = notes.map(|notes| notes.chars().take(RELEASE_NOTES_CHARS_MAX).collect());
+    Ok((resolved, manifest, notes))
 }
 
 async fn fetch_contract(images: &dyn ImageSource, identity: &Identity) -> Result<FetchedContract, String> {
     let reference = Reference::from(identity.clone());
     match fetch_manifest(images, &reference).await? {
-        (resolved, Manifest::Contract(manifest)) => Ok(FetchedContract {
+        (resolved, Manifest::Contract(manifest), _) => Ok(FetchedContract {
             digest: resolved.digest.to_string(),
             manifest,
         }),
-        (_, Manifest::Replica(_)) => Err(format!("{identity} is a replica, not a contract")),
+        (_, Manifest::Replica(_), _) => Err(format!("{identity} is a replica, not a contract")),
     }
 }
 
-/// Fetches an image and reads the manifest in its label.
+/// Fetches an image and reads the manifest in its label; returns all labels too.
 async fn fetch_manifest(
     images: &dyn ImageSource,
     reference: &Reference,
-) -> Result<(ResolvedImage, Manifest), String> {
+) -> Result<(ResolvedImage, Manifest, BTreeMap<String, String>), String> {
     let resolved = images
         .resolve(reference)
         .await
@@ -187,7 +205,7 @@ async fn fetch_manifest(
         }
         text
     })?;
-    Ok((resolved, manifest))
+    Ok((resolved, manifest, image.config.config.labels))
 }
 
 /// The instance that the request updates: always the existing one of an exclusive replica, or the one named by id.

@@ -8,7 +8,7 @@ use reside::prelude::*;
 use serde_json::Value;
 
 use crate::objects::{Object, endpoints, secret, workload, workload_kind, workload_name};
-use crate::rollout::{VersionState, wanted};
+use crate::rollout::{Stance, VersionState, wanted};
 use crate::state::{LoadedReplica, State};
 use crate::status::{Observed, version_status};
 
@@ -163,7 +163,7 @@ async fn reconcile_replica(
     }
     let wanted = wanted(
         &record.info,
-        replica.management.enabled,
+        Stance::of(&replica.management),
         record.current_version,
         &versions,
     );
