@@ -68,10 +68,15 @@ impl Paths {
         self.data.join("system-images.json")
     }
 
+    /// All local clusters.
+    pub fn clusters(&self) -> PathBuf {
+        self.data.join("clusters")
+    }
+
     /// Everything of a local cluster.
     pub fn cluster(&self, name: &str) -> ClusterPaths {
         ClusterPaths {
-            folder: self.data.join("clusters").join(name),
+            folder: self.clusters().join(name),
         }
     }
 }
@@ -127,6 +132,11 @@ impl ClusterPaths {
     /// The runtime's objects.
     pub fn objects(&self) -> PathBuf {
         self.folder.join("objects")
+    }
+
+    /// The runtime's lock service.
+    pub fn locks(&self) -> PathBuf {
+        self.folder.join("locks.sock")
     }
 
     /// The runtime's API.

@@ -1,5 +1,7 @@
 //! What commands share about clusters: which one is meant, talking to it, and running one on this machine.
 
+pub mod dev;
+pub mod difference;
 pub mod explain;
 pub mod grants;
 pub mod local;
@@ -12,3 +14,4 @@ pub mod session;
 pub mod signals;
 pub mod sync_server;
 pub mod target;
+pub mod unloading;

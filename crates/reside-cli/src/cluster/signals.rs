@@ -25,3 +25,16 @@ pub fn stop_requested() -> Result<impl Future<Output = ()> + Send + 'static, Com
         });
     })
 }
+
+/// The same, also if the terminal is closed.
+pub fn stop_requested_or_hangup() -> Result<impl Future<Output = ()> + Send + 'static, CommandError> {
+    let mut hangup = signal(SignalKind::hangup())
+        .map_err(|why| CommandError::failed("cannot listen to signals").because(why))?;
+    let stop = stop_requested()?;
+    Ok(async move {
+        tokio::select! {
+            () = stop => {}
+            _ = hangup.recv() => {}
+        }
+    })
+}

@@ -87,7 +87,7 @@ fn built(report: &BuildReport) -> Built<'_> {
     }
 }
 
-fn explain(error: BuildError, folder: &std::path::Path) -> CommandError {
+pub(super) fn explain(error: BuildError, folder: &std::path::Path) -> CommandError {
     let what = format!("cannot build `{}`", folder.display());
     match error {
         BuildError::NoCrate(_) => CommandError::usage(what)

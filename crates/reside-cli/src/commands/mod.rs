@@ -6,11 +6,13 @@ mod call;
 mod cluster;
 mod completions;
 mod contract;
+mod dev;
 mod down;
 mod image;
 mod jazz;
 mod load_request;
 mod manual;
+mod new;
 mod permission;
 mod process;
 mod replica;
@@ -32,7 +34,10 @@ pub enum Command {
     Down(down::DownArgs),
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    #[command(subcommand)]
+    New(new::NewCommand),
     Build(build::BuildArgs),
+    Dev(dev::DevArgs),
     #[command(subcommand)]
     Image(image::ImageCommand),
     #[command(subcommand)]
@@ -60,7 +65,9 @@ pub fn run(app: &App, command: Command) -> Result<(), CommandError> {
         Command::Up(args) => up::run(app, args),
         Command::Down(args) => down::run(app, args),
         Command::Cluster(command) => cluster::run(app, command),
+        Command::New(command) => new::run(app, command),
         Command::Build(args) => build::run(app, args),
+        Command::Dev(args) => dev::run(app, args),
         Command::Image(command) => image::run(app, command),
         Command::Replica(command) => replica::run(app, command),
         Command::LoadRequest(command) => load_request::run(app, command),

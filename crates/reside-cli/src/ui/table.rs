@@ -14,7 +14,14 @@ pub struct Table {
 #[derive(Debug, Default)]
 pub struct Fields {
     fields: Vec<(&'static str, String)>,
-    tables: Vec<(&'static str, Table)>,
+    below: Vec<(&'static str, Below)>,
+}
+
+/// What stands below the fields.
+#[derive(Debug)]
+enum Below {
+    Table(Table),
+    Text(String),
 }
 
 impl Table {
@@ -67,7 +74,12 @@ impl Fields {
 
     /// Adds a table below.
     pub fn table(&mut self, title: &'static str, table: Table) {
-        self.tables.push((title, table));
+        self.below.push((title, Below::Table(table)));
+    }
+
+    /// Adds a text of several lines below.
+    pub fn text(&mut self, title: &'static str, text: &str) {
+        self.below.push((title, Below::Text(text.to_owned())));
     }
 
     pub(super) fn draw(&self, width: Option<usize>, has_colours: bool) -> String {
@@ -79,14 +91,17 @@ impl Fields {
             ]);
         }
         let mut text = finish(&mut table);
-        for (title, table) in &self.tables {
+        for (title, below) in &self.below {
             let bold = if has_colours {
                 super::STRONG
             } else {
                 anstyle::Style::new()
             };
             text.push_str(&format!("\n{bold}{title}{bold:#}\n"));
-            text.push_str(&table.draw(width, has_colours));
+            match below {
+                Below::Table(table) => text.push_str(&table.draw(width, has_colours)),
+                Below::Text(lines) => text.extend(lines.trim().lines().map(|text| line(text) + "\n")),
+            }
         }
         text
     }

@@ -94,7 +94,7 @@ fn a_replica_that_exits_at_once() {
         assert!(error.contains(part), "{part} in {error}");
     }
     assert!(home.ok("replica logs hasty").contains("reside "));
-    home.ok("replica unload hasty");
+    home.ok("replica unload hasty --yes");
     assert!(home.replica("hasty").is_none());
 }
 

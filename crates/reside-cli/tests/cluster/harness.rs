@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -216,6 +217,13 @@ impl Home {
         story += &processes::read_folder(&self.cluster().join("logs"));
         story
     }
+}
+
+/// Held by whoever runs cargo for long: to wait for cargo's own lock is not what tests are about.
+pub fn cargo() -> MutexGuard<'static, ()> {
+    static CARGO: Mutex<()> = Mutex::new(());
+    // A test that has failed leaves nothing behind that the next one would mind.
+    CARGO.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Home {

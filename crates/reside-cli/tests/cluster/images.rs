@@ -56,37 +56,51 @@ pub fn manifest(store: &Path, image: &str) -> Value {
     store.inspect(&image.parse().unwrap()).unwrap().manifest.unwrap()
 }
 
-/// Publishes Greeter with this manifest as a version of its own, which says other words than "Hello, ". Returns
-/// `identity@digest`.
+/// Greeter's program, and where it says "Hello, ".
+fn greeter() -> &'static (Vec<u8>, Vec<usize>) {
+    static GREETER_PROGRAM: OnceLock<(Vec<u8>, Vec<usize>)> = OnceLock::new();
+    GREETER_PROGRAM.get_or_init(|| {
+        let home = Home::with_images();
+        let store = Store::open(home.images()).unwrap();
+        let digest = store.resolve(&GREETER.parse().unwrap()).unwrap().digest;
+        let unpacked = unpack::unpack(&store, &digest, &home.path().join("unpacked")).unwrap();
+        let bytes = fs::read(unpacked.program).unwrap();
+        let is_hello = |at: &usize| bytes[*at] == b'H' && bytes[*at..].starts_with(b"Hello, ");
+        let places: Vec<usize> = (0..bytes.len()).filter(is_hello).collect();
+        assert!(!places.is_empty());
+        (bytes, places)
+    })
+}
+
+/// Publishes Greeter with this manifest as a version of its own, which says other words than "Hello, " and has them in its
+/// release notes. Returns `identity@digest`.
 pub fn publish_greeter(store: &Path, manifest: &Value, hello: &[u8; 7]) -> String {
     let folder = TempDir::new().unwrap();
-    let opened = Store::open(store).unwrap();
-    let digest = opened.resolve(&GREETER.parse().unwrap()).unwrap().digest;
-    let unpacked = unpack::unpack(&opened, &digest, &folder.path().join("unpacked")).unwrap();
-    let mut bytes = fs::read(unpacked.program).unwrap();
-    let known: [&[u8]; 2] = [b"Hello, ", b"Howdy, "];
-    let is_hello = |at: &usize| known.contains(&&bytes[*at..*at + hello.len()]);
-    let places: Vec<usize> = (0..bytes.len() - hello.len()).filter(is_hello).collect();
-    assert!(!places.is_empty());
+    let (bytes, places) = greeter();
+    let mut bytes = bytes.clone();
     for at in places {
-        bytes[at..at + hello.len()].copy_from_slice(hello);
+        bytes[*at..at + hello.len()].copy_from_slice(hello);
     }
     let program = folder.path().join("greeter");
     fs::write(&program, bytes).unwrap();
-    publish_program(store, manifest, &program, &[])
+    let notes = format!("### Changed\n\n- Says {:?}.", str::from_utf8(hello).unwrap());
+    let labels = BTreeMap::from([("io.reside.release-notes".to_owned(), notes)]);
+    publish_program(store, manifest, &program, &[], labels)
 }
 
 /// Publishes an image with this manifest whose program is the command itself with these arguments.
 pub fn publish(store: &Path, manifest: &Value, arguments: &[&str]) -> String {
-    publish_program(
-        store,
-        manifest,
-        Path::new(env!("CARGO_BIN_EXE_reside")),
-        arguments,
-    )
+    let program = Path::new(env!("CARGO_BIN_EXE_reside"));
+    publish_program(store, manifest, program, arguments, BTreeMap::new())
 }
 
-fn publish_program(store: &Path, manifest: &Value, program: &Path, arguments: &[&str]) -> String {
+fn publish_program(
+    store: &Path,
+    manifest: &Value,
+    program: &Path,
+    arguments: &[&str],
+    labels: BTreeMap<String, String>,
+) -> String {
     let store = Store::open(store).unwrap();
     let writer = store.writer().unwrap();
     let layer = pack::write_program_layer(&writer, program, "/program").unwrap();
@@ -101,14 +115,16 @@ fn publish_program(store: &Path, manifest: &Value, program: &Path, arguments: &[
         entrypoint,
     };
     let manifest = ResideManifest::from_json(manifest.clone()).unwrap();
-    let image = pack::write_image(
-        &writer,
-        &manifest,
-        &[Tag::latest()],
-        Some(&program),
-        Default::default(),
-    );
+    let image = pack::write_image(&writer, &manifest, &[Tag::latest()], Some(&program), labels);
     format!("{}@{}", manifest.identity(), image.unwrap().digest)
+}
+
+/// Publishes a contract with this manifest.
+pub fn publish_contract(store: &Path, manifest: &Value) {
+    let store = Store::open(store).unwrap();
+    let manifest = ResideManifest::from_json(manifest.clone()).unwrap();
+    let writer = store.writer().unwrap();
+    pack::write_image(&writer, &manifest, &[Tag::latest()], None, BTreeMap::new()).unwrap();
 }
 
 /// Publishes an image with this label, or with none.

@@ -4,12 +4,14 @@
 
 mod bad_input;
 mod callers;
+mod dev;
 mod disk;
 mod faults;
 mod harness;
 mod healing;
 mod images;
 mod jazz;
+mod new;
 mod pages;
 mod processes;
 mod revocation;
@@ -18,3 +20,4 @@ mod shown;
 mod sync_server;
 mod transcript;
 mod updates;
+mod versions;

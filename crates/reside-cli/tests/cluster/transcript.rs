@@ -99,7 +99,7 @@ fn load_and_look(home: &Home) {
     );
     home.ok(&format!("replica load {VISITOR} --yes --no-wait"));
     home.wait_for_status(&["visitor-1"], "completed");
-    home.ok("replica unload visitor-1");
+    home.ok("replica unload visitor-1 --yes");
 
     let ended = home.fails("load-request reject 4 --reason late");
     assert!(ended.contains("approved already"), "{ended}");
@@ -146,7 +146,7 @@ fn permissions_open_and_close(home: &Home) {
     home.change_greeting("grant");
     home.change_greeting("revoke");
     assert_eq!(home.json("call greeter count {}"), json!({ "count": 3 }));
-    home.ok("replica unload visitor");
+    home.ok("replica unload visitor --yes");
 }
 
 fn versions_come_and_go(home: &Home) {

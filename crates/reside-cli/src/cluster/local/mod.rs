@@ -11,5 +11,6 @@ mod state;
 mod system_images;
 pub mod updates;
 
+pub use settings::Settings;
 pub use state::{LocalCluster, State};
 pub use system_images::SystemImages;

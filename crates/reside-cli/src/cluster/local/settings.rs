@@ -39,10 +39,22 @@ pub struct Made {
 }
 
 impl Settings {
-    /// Reads the settings; a cluster that is new chooses its ports now.
-    pub fn open(paths: &ClusterPaths, port: Option<u16>) -> Result<Self, CommandError> {
+    /// Reads the settings, if there are any.
+    pub fn read(paths: &ClusterPaths) -> Result<Option<Self>, CommandError> {
         let path = paths.settings();
         let Some(text) = files::read(&path)? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text).map(Some).map_err(|why| {
+            CommandError::failed(format!("cannot use `{}`", path.display()))
+                .because(why)
+                .help("restore the file; it names the ports that the cluster's replicas know")
+        })
+    }
+
+    /// Reads the settings; a cluster that is new chooses its ports now.
+    pub fn open(paths: &ClusterPaths, port: Option<u16>) -> Result<Self, CommandError> {
+        let Some(mut settings) = Self::read(paths)? else {
             let settings = Self {
                 gateway_port: port.unwrap_or_else(gateway_port),
                 sync_port: free_port().map_err(|why| CommandError::failed("no port is free").because(why))?,
@@ -52,11 +64,6 @@ impl Settings {
             settings.save(paths)?;
             return Ok(settings);
         };
-        let mut settings: Self = serde_json::from_str(&text).map_err(|why| {
-            CommandError::failed(format!("cannot use `{}`", path.display()))
-                .because(why)
-                .help("restore the file; it names the ports that the cluster's replicas know")
-        })?;
         match port {
             Some(port) if settings.made.is_none() => {
                 settings.gateway_port = port;

@@ -1,10 +1,11 @@
 //! `reside cluster delete`
 
 use clap::Args;
+use reside_image::Store;
 use serde::Serialize;
 
 use crate::cli::App;
-use crate::cluster::local::LocalCluster;
+use crate::cluster::local::{LocalCluster, Settings};
 use crate::cluster::target;
 use crate::config::Config;
 use crate::error::CommandError;
@@ -38,6 +39,15 @@ impl View for Deleted<'_> {
     }
 }
 
+/// The images that only its versions need can be pruned from now on.
+fn release_images(app: &App, cluster: &LocalCluster) -> Result<(), CommandError> {
+    let made = Settings::read(cluster.paths())?.and_then(|settings| settings.made);
+    let Some(made) = made else { return Ok(()) };
+    let store = Store::open(app.paths.images());
+    let released = store.and_then(|store| store.release(made.alpha.as_str()));
+    released.map_err(|why| CommandError::failed("cannot release the images of the cluster").because(why))
+}
+
 /// Runs the command.
 pub fn run(app: &App, args: DeleteArgs) -> Result<(), CommandError> {
     let name = args.name.as_str();
@@ -57,6 +67,7 @@ pub fn run(app: &App, args: DeleteArgs) -> Result<(), CommandError> {
                 let _progress = app.ui.progress(format!("Stopping the cluster {name}"));
                 local.stop().await
             })?;
+            release_images(app, &local)?;
             local.delete()?;
         }
         Config::edit(&app.paths, |config| {

@@ -2,17 +2,19 @@
 
 mod inspect;
 mod list;
+mod prune;
 
 use clap::Subcommand;
 
 use crate::cli::App;
 use crate::error::CommandError;
 
-/// List and inspect images in the local store
+/// List, inspect and clean up the images in the local store
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     List(list::ListArgs),
     Inspect(inspect::InspectArgs),
+    Prune(prune::PruneArgs),
 }
 
 /// Runs one of them.
@@ -20,6 +22,7 @@ pub fn run(app: &App, command: ImageCommand) -> Result<(), CommandError> {
     match command {
         ImageCommand::List(args) => list::run(app, args),
         ImageCommand::Inspect(args) => inspect::run(app, args),
+        ImageCommand::Prune(args) => prune::run(app, args),
     }
 }
 

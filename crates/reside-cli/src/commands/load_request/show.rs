@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::list::status_text;
 use crate::cli::App;
+use crate::cluster::difference::Difference;
+use crate::cluster::selector::ReplicaSelector;
 use crate::cluster::session::Session;
 use crate::error::CommandError;
 use crate::ui::{Drawing, Fields, Table, View};
@@ -40,6 +42,8 @@ pub struct Shown {
     class: Option<&'static str>,
     implementations: Vec<String>,
     requirements: Vec<Requirement>,
+    difference: Option<Difference>,
+    release_notes: Option<String>,
     requested_by: String,
     decided_by: Option<String>,
     created_at: String,
@@ -121,6 +125,10 @@ impl Shown {
                 })
                 .unwrap_or_default(),
             requirements,
+            difference: difference(session, request).await,
+            release_notes: validated
+                .as_ref()
+                .and_then(|validated| validated.release_notes.clone()),
             requested_by: request.requested_by.to_string(),
             decided_by: request.decided_by.as_ref().map(ToString::to_string),
             created_at: request.created_at.to_string(),
@@ -173,6 +181,13 @@ impl View for Shown {
             .any(|requirement| !requirement.permissions.is_empty())
         {
             fields.table("Permissions it asks for", self.permissions());
+        }
+        if let Some(difference) = &self.difference {
+            fields.field("Compared with", format!("version {}", difference.version));
+            fields.table("Changes", difference.table());
+        }
+        if let Some(notes) = &self.release_notes {
+            fields.text("Release notes", notes);
         }
         Drawing::Fields(fields)
     }
@@ -231,6 +246,23 @@ impl Shown {
         }
         table
     }
+}
+
+/// What a request that waits would change at the replica that it updates; nothing if that can't be read.
+async fn difference(session: &Session, request: &LoadRequest) -> Option<Difference> {
+    if request.status != LoadRequestStatus::RequiresApproval {
+        return None;
+    }
+    let (id, validated) = (request.replica_id?, request.validated.as_ref()?);
+    let record = session.replica(&ReplicaSelector::Id(id)).await.ok()?;
+    let current = session.complete(record).await.ok()?;
+    let (version, same_image) = (&current.version, current.digest() == validated.digest);
+    Some(Difference::from(
+        version.id,
+        same_image,
+        &version.manifest,
+        &validated.manifest,
+    ))
 }
 
 async fn requirement(

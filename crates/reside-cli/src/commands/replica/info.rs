@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use alpha_v1::{ReadReplicas, ReplicaVersion};
+use alpha_v1::{DevSession, ReadReplicas, ReplicaVersion};
 use clap::Args;
 use reside::manifest::ReplicaClass;
 use serde::Serialize;
@@ -36,6 +36,7 @@ struct Info {
     error_message: Option<String>,
     version: u32,
     enabled: bool,
+    dev: Option<DevSession>,
     placement_group: Option<String>,
     image: String,
     digest: String,
@@ -69,6 +70,11 @@ impl View for Info {
         fields.field("Version", self.version.to_string());
         fields.field("Digest", self.digest.clone());
         fields.field("Enabled", if self.enabled { "yes" } else { "no" });
+        let dev = self.dev.as_ref();
+        fields.optional(
+            "Run by",
+            dev.map(|dev| format!("a dev session of {} since {}", dev.by, dev.since)),
+        );
         fields.optional("Placement", self.placement_group.clone());
         fields.field("Class", self.class);
         fields.field("Exclusive", if self.exclusive { "yes" } else { "no" });
@@ -148,6 +154,7 @@ fn info(
         error_message: version.error_message,
         version: version.id,
         enabled: management.enabled,
+        dev: management.dev,
         placement_group: management.placement_group,
         image: version.image,
         digest,

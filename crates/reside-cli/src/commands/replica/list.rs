@@ -1,5 +1,6 @@
 //! `reside replica list`
 
+use alpha_v1::DevSession;
 use clap::Args;
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ struct Row {
     status: &'static str,
     version: u32,
     enabled: bool,
+    dev: Option<DevSession>,
     image: String,
     digest: String,
 }
@@ -36,10 +38,10 @@ impl View for Replicas {
     fn draw(&self) -> Drawing {
         let mut table = Table::new(["ID", "NAME", "STATUS", "VERSION", "IDENTITY"], "No replicas");
         for row in &self.0 {
-            let status = if row.enabled {
-                row.status.to_owned()
-            } else {
-                format!("{}, disabled", row.status)
+            let status = match (&row.dev, row.enabled) {
+                (Some(_), _) => "dev".to_owned(),
+                (None, true) => row.status.to_owned(),
+                (None, false) => format!("{}, disabled", row.status),
             };
             table.row([
                 row.id.to_string(),
@@ -64,6 +66,7 @@ impl From<Replica> for Row {
             status: status_text(replica.version.status),
             version: replica.version.id,
             enabled: replica.management.enabled,
+            dev: replica.management.dev,
             image: replica.version.image,
             digest,
         }

@@ -2,12 +2,14 @@
 
 mod disable;
 mod enable;
+mod history;
 mod info;
 mod list;
 mod load;
 mod logs;
 mod rollback;
 mod unload;
+mod update;
 
 use clap::Subcommand;
 
@@ -22,7 +24,9 @@ use crate::error::CommandError;
 pub enum ReplicaCommand {
     List(list::ListArgs),
     Info(info::InfoArgs),
+    History(history::HistoryArgs),
     Load(load::LoadArgs),
+    Update(update::UpdateArgs),
     Logs(logs::LogsArgs),
     Enable(enable::EnableArgs),
     Disable(disable::DisableArgs),
@@ -35,7 +39,9 @@ pub fn run(app: &App, command: ReplicaCommand) -> Result<(), CommandError> {
     match command {
         ReplicaCommand::List(args) => list::run(app, args),
         ReplicaCommand::Info(args) => info::run(app, args),
+        ReplicaCommand::History(args) => history::run(app, args),
         ReplicaCommand::Load(args) => load::run(app, args),
+        ReplicaCommand::Update(args) => update::run(app, args),
         ReplicaCommand::Logs(args) => logs::run(app, args),
         ReplicaCommand::Enable(args) => enable::run(app, args),
         ReplicaCommand::Disable(args) => disable::run(app, args),

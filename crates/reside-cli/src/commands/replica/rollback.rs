@@ -12,7 +12,7 @@ use crate::error::CommandError;
 
 /// Make an older version of a replica the current one
 ///
-/// `reside replica info` lists the versions. Undo with the same command and the number of the newer version.
+/// `reside replica history` lists the versions. Undo with the same command and the number of the newer version.
 #[derive(Args, Debug)]
 pub struct RollbackArgs {
     /// Replica, by name or number

@@ -7,16 +7,22 @@ use serde::Serialize;
 use crate::cli::App;
 use crate::cluster::selector::ReplicaSelector;
 use crate::cluster::session::Session;
+use crate::cluster::unloading::Unloading;
 use crate::error::CommandError;
 use crate::ui::{Drawing, STRONG, View};
 
 /// Unload a replica: its process, its permissions and its objects go
 ///
-/// Its number is never used again; loading the image again adds a new replica.
+/// Shows first what depends on it, and what goes and what stays. Its number is never used again; loading the image again
+/// adds a new replica.
 #[derive(Args, Debug)]
 pub struct UnloadArgs {
     /// Replica, by name or number
     replica: ReplicaSelector,
+
+    /// Unload without asking
+    #[arg(long, short)]
+    yes: bool,
 }
 
 #[derive(Serialize)]
@@ -40,6 +46,19 @@ pub fn run(app: &App, args: UnloadArgs) -> Result<(), CommandError> {
     app.block_on(async {
         let session = Session::open(app).await?;
         let record = session.replica(&args.replica).await?;
+        let plan = Unloading::of(&session, &record).await?;
+        if !args.yes {
+            app.ui.say(app.ui.drawn(&plan));
+        }
+        if let Some(other) = plan.needed_by() {
+            return Err(CommandError::failed(format!("cannot unload `{}`", record.name))
+                .because(format!("`{other}` needs it"))
+                .help(format!("unload that one first: `reside replica unload {other}`")));
+        }
+        if !app.ui.confirm("Unload it?", args.yes)? {
+            app.ui.say(format_args!("Not unloaded"));
+            return Ok(());
+        }
         let request = UnloadReplica {
             replica_id: record.id,
         };

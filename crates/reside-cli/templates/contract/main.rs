@@ -1,0 +1,5 @@
+//! Prints the manifest of the contract, which `reside build` puts into its image.
+
+fn main() -> std::process::ExitCode {
+    reside::contract_main::<@crate@::@Name@Contract>()
+}
