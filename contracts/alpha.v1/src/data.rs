@@ -195,6 +195,8 @@ pub struct ReplicaRecord {
     pub implementations: Vec<Identity>,
     /// Who asked for it on behalf of whom.
     pub owner_id: Option<String>,
+    /// Owns what it asks for at run time, so that it can read that; absent until it has asked.
+    pub permission_request_group: Option<Ref<Group>>,
     /// When it was unloaded; such a replica has no workload and no rights.
     pub unloaded_at: Option<Timestamp>,
 }

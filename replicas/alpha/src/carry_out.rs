@@ -97,6 +97,7 @@ async fn make_replica(
         current_version: plan.version_id,
         implementations: Vec::new(),
         owner_id: plan.owner_id.clone(),
+        permission_request_group: None,
         unloaded_at: None,
     };
     let record = node

@@ -213,7 +213,7 @@ fn reference(request: &Co<RequestedPermission>, id: u32) -> PermissionRequestRef
     }
 }
 
-/// Makes a request, readable for whoever asks and for those who may approve.
+/// Makes a request, readable for whoever asks and for those who may approve. One that a crash has left is used.
 async fn make(
     state: &State,
     by: &AccountId,
@@ -221,9 +221,7 @@ async fn make(
     asked: Asked,
     now: Timestamp,
 ) -> Result<Co<RequestedPermission>, BoxError> {
-    let group = state.node.create_group()?;
-    group.add_member(by, Role::Reader).await?;
-    extend(&group, &state.permission_requests.owner(), Role::Reader).await?;
+    let group = group_of(state, &asked.replica, by).await?;
     let request = RequestedPermission {
         id,
         account: by.clone(),
@@ -241,11 +239,32 @@ async fn make(
         refusal_reason: None,
         expires_at: None,
     };
-    let request = state.node.create(&group, request)?;
+    let unique = format!("permission-request/{id}");
+    let request = state.node.upsert_unique(&group, unique, request).await?;
     state
         .permission_requests
         .insert(id.to_string(), &request.reference())?;
     Ok(request)
+}
+
+/// The group of a replica's requests.
+async fn group_of(state: &State, replica: &LoadedReplica, account: &AccountId) -> Result<Group, BoxError> {
+    let group = match &replica.record.permission_request_group {
+        Some(group) => state.node.load_group(group.id()).await?,
+        None => {
+            let group = state.node.create_group()?;
+            let reference = group.reference();
+            replica
+                .handle
+                .update(|record| record.permission_request_group = Some(reference))?;
+            group
+        }
+    };
+    if group.role_of(account).is_none() {
+        group.add_member(account, Role::Reader).await?;
+    }
+    extend(&group, &state.permission_requests.owner(), Role::Reader).await?;
+    Ok(group)
 }
 
 /// The replicas that a request is about: those that serve the requirement of the current version, if it still is one.

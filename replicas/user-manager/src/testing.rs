@@ -103,6 +103,7 @@ impl Users {
             current_version: 1,
             implementations: implementations.to_vec(),
             owner_id: None,
+            permission_request_group: None,
             unloaded_at: None,
         };
         let record = node.create(&replicas.owner(), record)?;

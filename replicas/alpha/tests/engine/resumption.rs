@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::task::Poll;
 
-use alpha_v1::{ChangePermission, CreateLoadRequest, LoadRequestStatus, ReplicaKey};
+use alpha_v1::{
+    ApprovePermissionRequest, ChangePermission, CreateLoadRequest, LoadRequestStatus, ReplicaKey,
+    RequestPermission,
+};
 use jazz::{CoId, Credentials};
 use kubernetes_sentinel_v1::Kind;
 use reside::prelude::*;
@@ -27,6 +30,8 @@ enum Task {
     Rollback,
     /// Give somebody a permission.
     Grant,
+    /// Take a request of a replica, and approve it.
+    Request,
 }
 
 /// A cluster with a greeter, and with a visitor of two versions that requires it; with what the task still needs.
@@ -95,6 +100,24 @@ async fn perform(alpha: &Alpha, task: Task) -> Result<(), BoxError> {
                 replica_ids: None,
             };
             alpha.engine.grant(&me, asked, None).await?;
+        }
+        Task::Request => {
+            let asked = RequestPermission {
+                requirement: "greeter".to_owned(),
+                permission: "greeting:create".to_owned(),
+                params: json!({ "language": "fr" })
+                    .as_object()
+                    .cloned()
+                    .unwrap_or_default(),
+                reason: "somebody speaks it".to_owned(),
+            };
+            let visitor = alpha.record(4).await.account;
+            let taken = alpha.engine.request_permission(&visitor, asked).await?;
+            let approval = ApprovePermissionRequest {
+                request_id: taken.request_id,
+                expires_at: None,
+            };
+            alpha.engine.approve_permission_request(&me, approval).await?;
         }
     }
     alpha.try_settle().await
@@ -187,6 +210,10 @@ async fn picture(world: &World, alpha: &Alpha) -> Value {
             )
         })
         .collect();
+    let asked = state.all_permission_requests().await.unwrap().into_iter();
+    let asked: Vec<_> = asked
+        .map(|(_, asked)| json!([asked.id, asked.replica_id, asked.params, asked.status]))
+        .collect();
     let mut contracts = BTreeMap::new();
     for (id, contract) in state.contracts.entries().unwrap() {
         let contract = alpha.node().load(&contract).await.unwrap().get().unwrap();
@@ -207,7 +234,7 @@ async fn picture(world: &World, alpha: &Alpha) -> Value {
     let picture = json!({
         "replicas": replicas, "lookups": lookups, "grants": grants, "requests": requests, "contracts": contracts,
         "objects": objects, "accounts": accounts.len(), "plans": state.plans.entries().unwrap().len(),
-        "secrets": state.secrets.keys().unwrap(),
+        "secrets": state.secrets.keys().unwrap(), "asked": asked,
     });
     let mut text = picture.to_string();
     for (id, name) in names {
@@ -396,4 +423,5 @@ cases! {
     unloading: Unload;
     rolling_back: Rollback;
     granting: Grant;
+    requesting: Request;
 }
