@@ -89,6 +89,7 @@ impl Users {
         let management = ManagementBlock {
             enabled: true,
             placement_group: None,
+            dev: None,
         };
         let record = ReplicaRecord {
             id: seen.id(),
