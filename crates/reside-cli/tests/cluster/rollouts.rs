@@ -144,7 +144,11 @@ fn a_version_that_never_gets_ready_leaves_the_old_one_serving() {
         (statuses() == ["running-outdated", "error"]).then_some(())
     });
 
-    home.ok("replica rollback greeter");
+    // Until Alpha has looked again, the statuses are those of before, and the old version may seem to fail.
+    home.eventually("going back", || {
+        let said = home.run(&["replica", "rollback", "greeter", "--version", "1"]);
+        (said.code == Some(0)).then_some(())
+    });
     home.greet("Ada").expect_ok();
     home.eventually("the statuses", || {
         (statuses() == ["running", "stopped"]).then_some(())

@@ -11,6 +11,9 @@ use crate::cluster::unloading::Unloading;
 use crate::error::CommandError;
 use crate::ui::{Drawing, STRONG, View};
 
+/// Seed, Alpha and the sentinel have the numbers up to this one.
+const LAST_OF_THE_SYSTEM: u32 = 2;
+
 /// Unload a replica: its process, its permissions and its objects go
 ///
 /// Shows first what depends on it, and what goes and what stays. Its number is never used again; loading the image again
@@ -46,6 +49,14 @@ pub fn run(app: &App, args: UnloadArgs) -> Result<(), CommandError> {
     app.block_on(async {
         let session = Session::open(app).await?;
         let record = session.replica(&args.replica).await?;
+        if record.id <= LAST_OF_THE_SYSTEM {
+            let cluster = &session.target().cluster.name;
+            return Err(CommandError::failed(format!("cannot unload `{}`", record.name))
+                .because(format!("{} is part of the cluster itself", record.name))
+                .help(format!(
+                    "`reside cluster delete {cluster}` removes the whole cluster"
+                )));
+        }
         let plan = Unloading::of(&session, &record).await?;
         if !args.yes {
             app.ui.say(app.ui.drawn(&plan));
