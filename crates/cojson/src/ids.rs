@@ -35,8 +35,22 @@ fn is_base58(text: &str) -> bool {
 pub(crate) fn encode(prefix: &str, bytes: &[u8]) -> String {
     let mut text = String::with_capacity(prefix.len() + bytes.len() * 3 / 2);
     text.push_str(prefix);
-    text.push_str(&bs58::encode(bytes).into_string());
+    if let Ok(bytes) = <&[u8; 32]>::try_from(bytes) {
+        let mut digits = [0; five8::BASE58_ENCODED_32_MAX_LEN];
+        let length = five8::encode_32(bytes, &mut digits);
+        push_digits(&mut text, &digits[..usize::from(length)]);
+    } else if let Ok(bytes) = <&[u8; 64]>::try_from(bytes) {
+        let mut digits = [0; five8::BASE58_ENCODED_64_MAX_LEN];
+        let length = five8::encode_64(bytes, &mut digits);
+        push_digits(&mut text, &digits[..usize::from(length)]);
+    } else {
+        text.push_str(&bs58::encode(bytes).into_string());
+    }
     text
+}
+
+fn push_digits(text: &mut String, digits: &[u8]) {
+    text.extend(digits.iter().map(|digit| char::from(*digit)));
 }
 
 pub(crate) fn decode<const N: usize>(text: &str, prefix: &str) -> Option<[u8; N]> {
@@ -46,8 +60,15 @@ pub(crate) fn decode<const N: usize>(text: &str, prefix: &str) -> Option<[u8; N]
         return None;
     }
     let mut bytes = [0; N];
-    let length = bs58::decode(encoded).onto(&mut bytes[..]).ok()?;
-    (length == N).then_some(bytes)
+    if let Ok(bytes) = <&mut [u8; 32]>::try_from(&mut bytes[..]) {
+        five8::decode_32(encoded, bytes).ok()?;
+    } else if let Ok(bytes) = <&mut [u8; 64]>::try_from(&mut bytes[..]) {
+        five8::decode_64(encoded, bytes).ok()?;
+    } else {
+        let length = bs58::decode(encoded).onto(&mut bytes[..]).ok()?;
+        return (length == N).then_some(bytes);
+    }
+    Some(bytes)
 }
 
 /// What every id has: its text, `FromStr`, `Display`, `Debug`, order and serde by that text.
@@ -553,3 +574,38 @@ impl FromStr for Signature {
 }
 
 text_traits!(Signature);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{decode, encode};
+
+    fn check<const N: usize>(bytes: [u8; N]) {
+        let text = encode("x_z", &bytes);
+        assert_eq!(text, format!("x_z{}", bs58::encode(bytes).into_string()));
+        assert_eq!(decode::<N>(&text, "x_z"), Some(bytes));
+        for other in [
+            format!("{text}1"),
+            format!("x_z1{}", &text[3..]),
+            text[..text.len() - 1].to_owned(),
+        ] {
+            let plain = bs58::decode(&other[3..]).into_vec().ok();
+            let plain = plain.and_then(|bytes| bytes.try_into().ok());
+            assert_eq!(decode::<N>(&other, "x_z"), plain, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn keys_and_signatures_have_their_text_in_base58(
+            zeros in 0..64_usize, mut key: [u8; 32], mut signature in prop::collection::vec(any::<u8>(), 64),
+        ) {
+            // Leading zeros are digits of their own.
+            key[..zeros / 2].fill(0);
+            signature[..zeros].fill(0);
+            check(key);
+            check::<64>(signature.try_into().expect("64 bytes"));
+        }
+    }
+}
