@@ -1,8 +1,9 @@
 //! Secret keys. None shows its content in `Debug` or `Display`; all are wiped when the last clone is dropped.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ed25519_dalek::SigningKey;
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -88,14 +89,28 @@ struct SealerSecretInner {
     text: Zeroizing<String>,
     key: StaticSecret,
     id: SealerId,
+    /// Secrets shared with others, by their keys: finding one costs far more than using it.
+    shared: Mutex<HashMap<[u8; 32], SharedSecret>>,
 }
+
+/// Boxed, so that a table that grows leaves no copies behind.
+type SharedSecret = Box<Zeroizing<[u8; 32]>>;
+
+/// Most shared secrets that are kept; beyond it all are found anew.
+const MAX_SHARED: usize = 4096;
 
 impl SealerSecret {
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Self {
         let key = StaticSecret::from(*bytes);
         let id = SealerId::from_bytes(PublicKey::from(&key).to_bytes());
         let text = Zeroizing::new(encode("sealerSecret_z", bytes));
-        Self(Arc::new(SealerSecretInner { text, key, id }))
+        let shared = Mutex::default();
+        Self(Arc::new(SealerSecretInner {
+            text,
+            key,
+            id,
+            shared,
+        }))
     }
 
     /// The public key.
@@ -110,12 +125,18 @@ impl SealerSecret {
 
     /// The X25519 secret shared with the holder of `other`.
     pub fn shared(&self, other: &SealerId) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(
-            self.0
-                .key
-                .diffie_hellman(&PublicKey::from(*other.bytes()))
-                .to_bytes(),
-        )
+        let known = || self.0.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(secret) = known().get(other.bytes()) {
+            return Zeroizing::clone(secret);
+        }
+        let public = PublicKey::from(*other.bytes());
+        let secret = Zeroizing::new(self.0.key.diffie_hellman(&public).to_bytes());
+        let mut known = known();
+        if known.len() >= MAX_SHARED {
+            known.clear();
+        }
+        known.insert(*other.bytes(), Box::new(secret.clone()));
+        secret
     }
 }
 
