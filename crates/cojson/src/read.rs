@@ -131,12 +131,12 @@ impl Node {
         secret.is_some()
     }
 
-    /// The agent that acts for an account: the one it was made for, unless that was revoked. `None` until the account is
-    /// here.
-    pub fn current_agent(&mut self, account: &AccountId, now: Timestamp) -> Option<AgentId> {
+    /// The agent that acts for an account: the one it was made for, unless that was revoked, at whatever time the
+    /// revocation claims. `None` until the account is here.
+    pub fn current_agent(&mut self, account: &AccountId) -> Option<AgentId> {
         let id = account.as_co_id();
         let agent = self.log(id)?.header().agent()?.clone();
-        let role = self.role_at(agent.as_str(), id, now);
+        let role = self.role_at(agent.as_str(), id, Timestamp::MAX);
         (role == Some(Role::Admin)).then_some(agent)
     }
 

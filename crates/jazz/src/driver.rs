@@ -114,6 +114,12 @@ impl Watch {
         Self { receiver, seen }
     }
 
+    /// Tells whether there was a change that [`Watch::changed`] has not told of. For what is derived from the value and
+    /// kept.
+    pub fn has_changed(&self) -> bool {
+        self.receiver.borrow().changes != self.seen
+    }
+
     /// Waits for a change since the last one told of, or since the watch began. Changes in between are one.
     pub async fn changed(&mut self) {
         loop {

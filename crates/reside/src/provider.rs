@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jazz::driver::Watch;
 use jazz::{AccountId, Co, CoId, LoadError, Node, Ref};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
@@ -87,6 +88,8 @@ struct Inner {
     clock: Clock,
     /// Loaded once, they stay up to date by themselves.
     profiles: Mutex<HashMap<AccountId, Co<ReplicaProfile>>>,
+    /// Where replicas are reached whose profiles have not changed since.
+    callees: Mutex<HashMap<AccountId, (Callee, Watch)>>,
 }
 
 impl Connector {
@@ -98,6 +101,7 @@ impl Connector {
             access,
             clock,
             profiles: Mutex::default(),
+            callees: Mutex::default(),
         }))
     }
 
@@ -158,7 +162,20 @@ impl Connector {
 
     /// Returns where the replica is reached now.
     async fn callee(&self, account: &AccountId) -> Result<Callee, CallError> {
+        if let Some((callee, changes)) = self.0.callees.lock().get(account)
+            && !changes.has_changed()
+        {
+            return Ok(callee.clone());
+        }
         let profile = self.profile(account).await.map_err(not_made)?;
+        let changes = self.0.node.driver().watch(profile.id());
+        let callee = self.read_callee(account, &profile)?;
+        let reached = (callee.clone(), changes);
+        self.0.callees.lock().insert(account.clone(), reached);
+        Ok(callee)
+    }
+
+    fn read_callee(&self, account: &AccountId, profile: &Co<ReplicaProfile>) -> Result<Callee, CallError> {
         let profile = profile.get().map_err(not_made)?;
         let endpoints = profile.endpoints.unwrap_or_default();
         let endpoint = match self.0.access {

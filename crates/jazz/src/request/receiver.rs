@@ -136,9 +136,7 @@ impl Receiver {
             })?,
             Err(error) => return Err(Invalid::NotReady(error.to_string())),
         }
-        let current = self
-            .node
-            .core(|core, cx| core.current_agent(&message.maker, cx.now));
+        let current = self.node.core(|core, _| core.current_agent(&message.maker));
         match current.is_some_and(|agent| *agent.signer() == envelope.signer) {
             true => Ok(()),
             false => Err(Invalid::NotTheSigner(message.maker.clone())),

@@ -71,9 +71,7 @@ impl OutgoingRequest {
             return Err(Invalid::NotCalled(message.maker).into());
         }
         self.node.load_account(&self.callee).await?;
-        let current = self
-            .node
-            .core(|core, cx| core.current_agent(&self.callee, cx.now));
+        let current = self.node.core(|core, _| core.current_agent(&self.callee));
         if current.is_none_or(|agent| *agent.signer() != envelope.signer) {
             return Err(Invalid::NotTheSigner(message.maker).into());
         }

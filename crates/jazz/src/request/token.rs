@@ -85,7 +85,7 @@ async fn check_token(node: &Node, token: &str, now: Timestamp) -> Result<Account
     }
     let loaded = node.load_account(&account).await;
     loaded.map_err(|_| TokenError::UnknownAccount)?;
-    let current = node.core(|core, cx| core.current_agent(&account, cx.now));
+    let current = node.core(|core, _| core.current_agent(&account));
     let is_signed = current.is_some_and(|agent| verify(&signature, &signed(&account, made), agent.signer()));
     match is_signed {
         true => Ok(account),

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{CallError, RpcError};
 use super::pairs::Pairs;
-use super::seal::{PairKeys, Party};
-use super::server::{AgentDirectory, hex_text, now_millis, random};
+use super::seal::{NONCE_BYTES, PairKeys, Party};
+use super::server::{AgentDirectory, REQUEST_ID_BYTES, now_millis, random};
 use super::transport::{Reply, Transport, TransportError};
 use super::wire::{CallHeader, Epoch, ErrorBody};
 use crate::identity::Identity;
@@ -175,6 +175,8 @@ impl RpcClient {
             .get(&callee.account)
             .cloned()
             .unwrap_or_default();
+        let random = random::<{ REQUEST_ID_BYTES + NONCE_BYTES }>();
+        let (request_id, nonce) = random.split_at(REQUEST_ID_BYTES);
         let header = CallHeader::new(
             self.0.me.account.clone(),
             self.0.me.agent.clone(),
@@ -182,8 +184,8 @@ impl RpcClient {
             epoch,
             now_millis(),
             deadline.saturating_duration_since(Instant::now()),
-            hex_text(&random::<8>()),
-            random(),
+            hex::encode(request_id),
+            nonce.try_into().expect("split where the nonce begins"),
         );
         let sealed = keys.seal_request(&header, contract, method, request);
         let url = callee.url(contract, method);

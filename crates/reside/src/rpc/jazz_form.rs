@@ -16,7 +16,9 @@ use tokio::time::Instant;
 use super::call::Call;
 use super::client::TIMEOUT;
 use super::error::{RpcError, RpcResult};
-use super::server::{RETRY_AFTER, RpcServer, hex_text, parse_target, random, read_body, set_retry_after};
+use super::server::{
+    REQUEST_ID_BYTES, RETRY_AFTER, RpcServer, parse_target, random, read_body, set_retry_after,
+};
 use super::wire::ErrorBody;
 
 /// The content type that tells this form from the native one.
@@ -64,7 +66,7 @@ pub(super) async fn answer(
     target: &str,
     request: Request,
 ) -> Response {
-    let id = hex_text(&random::<8>());
+    let id = hex::encode(random::<REQUEST_ID_BYTES>());
     match run(server, requests, target, request, &id).await {
         Ok(answer) => respond(answer, None),
         Err(Refusal::Rpc(error)) => refuse(&error, Some(&id)),

@@ -21,6 +21,12 @@ impl Pairs {
         self.0.lock().clear();
     }
 
+    /// Returns the keys between caller and callee if they were derived before.
+    pub fn known(&self, caller: &Party, callee: &Party) -> Option<PairKeys> {
+        let pair = (caller.clone(), callee.clone());
+        self.0.lock().get(&pair).cloned()
+    }
+
     /// Returns the keys between caller and callee, one of which has `own` and the other `peer`.
     pub fn between(
         &self,
