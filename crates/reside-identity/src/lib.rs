@@ -227,9 +227,99 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// What identities begin with, whole parts of the path only: a registry, an owner, or a whole identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IdentityPrefix(Arc<str>);
+
+/// The text isn't the beginning of identities.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is not the beginning of identities: expected a registry, perhaps with parts of a path, as `ghcr.io/owner`"
+)]
+pub struct InvalidPrefix(String);
+
+impl IdentityPrefix {
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an identity begins so.
+    pub fn covers(&self, identity: &Identity) -> bool {
+        self.rest_of(identity).is_some()
+    }
+
+    /// Returns what follows in an identity that begins so: nothing, or a path with its slash.
+    pub fn rest_of<'a>(&self, identity: &'a Identity) -> Option<&'a str> {
+        let rest = identity.0.strip_prefix(&*self.0)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+}
+
+impl FromStr for IdentityPrefix {
+    type Err = InvalidPrefix;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_identity(&format!("{text}/x")) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidPrefix(bounded(text)))
+        }
+    }
+}
+
+impl TryFrom<String> for IdentityPrefix {
+    type Error = InvalidPrefix;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<IdentityPrefix> for String {
+    fn from(prefix: IdentityPrefix) -> Self {
+        prefix.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for IdentityPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_a_part_of_a_path_ends() {
+        let identity: Identity = "ghcr.io/exeteres/reside/replicas/alpha".parse().unwrap();
+        let covers = |prefix: &str| prefix.parse::<IdentityPrefix>().unwrap().covers(&identity);
+        for prefix in ["ghcr.io", "ghcr.io/exeteres/reside", identity.as_str()] {
+            assert!(covers(prefix), "{prefix}");
+        }
+        for prefix in [
+            "ghcr.io/exeteres/res",
+            "ghcr.io/exeteres/reside/replicas/alpha/x",
+            "quay.io",
+            "ghcr.io:443",
+        ] {
+            assert!(!covers(prefix), "{prefix}");
+        }
+        for bad in [
+            "",
+            "ghcr",
+            "ghcr.io/",
+            "ghcr.io/*",
+            "https://ghcr.io",
+            "ghcr.io/A",
+            "/ghcr.io",
+        ] {
+            assert!(bad.parse::<IdentityPrefix>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn full_image_names_are_identities() {

@@ -1,8 +1,10 @@
-//! From a crate to an image: runs cargo, asks the program for its manifest, packs it.
+//! From a crate to an image: runs cargo, asks the program for its manifest, packs it. A program that was built otherwise
+//! is packed with a manifest from a file.
 
 use std::{
     collections::BTreeMap,
-    io::{self, BufReader},
+    fs::File,
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     time::Duration,
@@ -15,14 +17,17 @@ use crate::{
     elf::{self, Architecture, ProgramError},
     error::ImageError,
     image::Image,
-    manifest::{Kind, ManifestError, ResideManifest},
-    pack::{self, PROGRAM_PATH, PackError},
+    manifest::{Kind, MANIFEST_BYTES_MAX, ManifestError, ResideManifest},
+    pack::{self, LayerFile, PROGRAM_PATH, PackError},
     reference::{Digest, Identity, Tag},
     store::Store,
 };
 
 mod ask;
+mod files;
 mod flags;
+mod labels;
+mod notes;
 
 /// How long a program may take to print its manifest.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +39,8 @@ pub struct BuildOptions {
     pub crate_dir: PathBuf,
     /// Cargo's profile.
     pub profile: String,
+    /// Features of the crate, as cargo takes them.
+    pub features: Vec<String>,
     /// The tags that the image gets.
     pub tags: Vec<Tag>,
 }
@@ -44,6 +51,7 @@ impl BuildOptions {
         Self {
             crate_dir: crate_dir.into(),
             profile: "release".to_owned(),
+            features: Vec::new(),
             tags: vec![Tag::latest()],
         }
     }
@@ -65,15 +73,39 @@ pub struct BuildReport {
     pub kind: Kind,
 }
 
-/// A program that was built and has said what it is.
+impl BuildReport {
+    /// What is said of an image that was packed.
+    pub fn new(built: &Built, tags: &[Tag], image: &Image) -> Self {
+        Self {
+            identity: built.manifest.identity().clone(),
+            tags: tags.to_vec(),
+            digest: image.digest,
+            size: image.size(),
+            kind: built.manifest.kind(),
+        }
+    }
+}
+
+/// What an image is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Built {
+    /// The program; a contract's image is made without it.
+    pub program: Option<BuiltProgram>,
+    /// The manifest of the contract or replica.
+    pub manifest: ResideManifest,
+    /// Files beside the program.
+    pub files: Vec<LayerFile>,
+    /// Labels beside the manifest's.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A program that was built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuiltProgram {
     /// The program's file.
     pub path: PathBuf,
     /// The processor it is made for.
     pub architecture: Architecture,
-    /// What it says about itself.
-    pub manifest: ResideManifest,
 }
 
 /// Why a crate doesn't become an image.
@@ -134,6 +166,25 @@ pub enum BuildError {
         /// What is wrong.
         source: ManifestError,
     },
+    /// The manifest's file isn't one.
+    #[error("{} is no manifest: {source}", .path.display())]
+    ManifestFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// A replica needs a program.
+    #[error("{} is the manifest of a replica, whose image needs a program", .0.display())]
+    NoBinary(PathBuf),
+    /// `package.metadata.reside` isn't what it should be.
+    #[error("`package.metadata.reside` in the Cargo.toml of `{package}` is not valid: {reason}")]
+    Settings {
+        /// The crate.
+        package: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The image can't be written.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -146,18 +197,13 @@ impl From<ImageError> for BuildError {
 }
 
 pub use ask::AskError;
+pub use notes::RELEASE_NOTES_LABEL;
 
 /// Builds the crate in a directory and puts the image into the store. Cargo's progress goes to our standard error.
 pub fn build(options: &BuildOptions, store: &Store) -> Result<BuildReport, BuildError> {
     let built = compile(options)?;
     let image = pack(&built, &options.tags, store)?;
-    Ok(BuildReport {
-        identity: built.manifest.identity().clone(),
-        tags: options.tags.clone(),
-        digest: image.digest,
-        size: image.size(),
-        kind: built.manifest.kind(),
-    })
+    Ok(BuildReport::new(&built, &options.tags, &image))
 }
 
 /// The first half of [`build`]: the program and its manifest.
@@ -175,15 +221,62 @@ pub fn compile(options: &BuildOptions) -> Result<Built, BuildError> {
     let package = package_in(&metadata, &directory)?;
     let program = program_of(package)?.name.clone();
     let linked_statically = flags::mentions_static(&directory);
-    let path = run_cargo(options, &directory, package, &program, !linked_statically)?;
+    let path = run_cargo(options, &metadata, package, &program, !linked_statically)?;
     let path = match elf::inspect(&path) {
         // The setting that was found somewhere doesn't hold for this crate.
         Err(ProgramError::Dynamic) if linked_statically => {
-            run_cargo(options, &directory, package, &program, true)?
+            run_cargo(options, &metadata, package, &program, true)?
         }
         _ => path,
     };
-    examine(&path)
+    let built = examine(&path)?;
+    let files = match built.manifest.kind() {
+        Kind::Contract => Vec::new(),
+        Kind::Replica => files::of(package, &directory)?,
+    };
+    Ok(Built {
+        files,
+        labels: labels::of(package, &directory)?,
+        ..built
+    })
+}
+
+/// A program that was built by other means, with the manifest in a file. A contract needs no program.
+pub fn from_files(manifest: &Path, program: Option<&Path>) -> Result<Built, BuildError> {
+    let text = read_bounded(manifest, MANIFEST_BYTES_MAX as u64 + 1).map_err(ImageError::io(manifest))?;
+    let parsed = ResideManifest::parse(&text).map_err(|source| BuildError::ManifestFile {
+        path: manifest.to_owned(),
+        source,
+    })?;
+    let program = match (parsed.kind(), program) {
+        (Kind::Contract, _) => None,
+        (Kind::Replica, None) => return Err(BuildError::NoBinary(manifest.to_owned())),
+        (Kind::Replica, Some(path)) => Some(inspect(path)?),
+    };
+    Ok(Built {
+        program,
+        manifest: parsed,
+        files: Vec::new(),
+        labels: BTreeMap::new(),
+    })
+}
+
+/// Reads the beginning of a file.
+fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn inspect(path: &Path) -> Result<BuiltProgram, BuildError> {
+    let architecture = elf::inspect(path).map_err(|source| BuildError::Program {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(BuiltProgram {
+        path: path.to_owned(),
+        architecture,
+    })
 }
 
 /// Checks a program that is built already and asks it for its manifest.
@@ -193,38 +286,40 @@ pub fn examine(path: &Path) -> Result<Built, BuildError> {
 
 /// As [`examine`], but the program has this long to answer.
 pub fn examine_within(path: &Path, timeout: Duration) -> Result<Built, BuildError> {
-    let path = path.to_owned();
-    let architecture = elf::inspect(&path).map_err(|source| BuildError::Program {
-        path: path.clone(),
-        source,
-    })?;
-    let printed = ask::manifest(&path, timeout).map_err(|reason| BuildError::Ask {
-        path: path.clone(),
+    let program = inspect(path)?;
+    let printed = ask::manifest(path, timeout).map_err(|reason| BuildError::Ask {
+        path: path.to_owned(),
         reason,
     })?;
     let manifest = ResideManifest::parse(&printed).map_err(|source| BuildError::Manifest {
-        path: path.clone(),
+        path: path.to_owned(),
         source,
     })?;
     Ok(Built {
-        path,
-        architecture,
+        program: Some(program),
         manifest,
+        files: Vec::new(),
+        labels: BTreeMap::new(),
     })
 }
 
 /// The second half of [`build`]: the image.
 pub fn pack(built: &Built, tags: &[Tag], store: &Store) -> Result<Image, PackError> {
     let writer = store.writer()?;
-    let program = match built.manifest.kind() {
-        Kind::Contract => None,
-        Kind::Replica => Some(pack::Program {
-            layer: pack::write_program_layer(&writer, &built.path, PROGRAM_PATH)?,
-            architecture: built.architecture,
-            entrypoint: vec![PROGRAM_PATH.to_owned()],
-        }),
+    let program = match (built.manifest.kind(), &built.program) {
+        (Kind::Contract, _) | (Kind::Replica, None) => None,
+        (Kind::Replica, Some(program)) => {
+            let mut files = vec![LayerFile::program(&program.path, PROGRAM_PATH)];
+            files.extend(built.files.iter().cloned());
+            Some(pack::Program {
+                layer: pack::write_layer(&writer, &files)?,
+                architecture: program.architecture,
+                entrypoint: vec![PROGRAM_PATH.to_owned()],
+            })
+        }
     };
-    pack::write_image(&writer, &built.manifest, tags, program.as_ref(), BTreeMap::new())
+    let labels = built.labels.clone();
+    pack::write_image(&writer, &built.manifest, tags, program.as_ref(), labels)
 }
 
 fn package_in<'a>(metadata: &'a Metadata, directory: &Path) -> Result<&'a Package, BuildError> {
@@ -266,11 +361,16 @@ fn program_of(package: &Package) -> Result<&Target, BuildError> {
 /// Runs `cargo build` and returns the program it made.
 fn run_cargo(
     options: &BuildOptions,
-    directory: &Path,
+    metadata: &Metadata,
     package: &Package,
     program: &str,
     force_static: bool,
 ) -> Result<PathBuf, BuildError> {
+    let directory = package
+        .manifest_path
+        .parent()
+        .expect("a manifest lies in a directory");
+    let directory = directory.as_std_path();
     let mut command = Command::new(flags::cargo());
     command
         .args([
@@ -286,9 +386,18 @@ fn run_cargo(
         .current_dir(directory) // cargo looks for its configuration from here upwards
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
-    if force_static {
-        flags::link_statically(&mut command, directory).map_err(BuildError::Cargo)?;
+    for features in &options.features {
+        command.args(["--features", features]);
     }
+    let mut more = flags::Flags::default();
+    if force_static {
+        more.link_statically(directory).map_err(BuildError::Cargo)?;
+    }
+    // What cargo builds all day long in its `dev` profile is used as it is.
+    if options.profile != "dev" {
+        more.hide_paths(metadata);
+    }
+    more.add_to(&mut command, directory);
     let mut child = command.spawn().map_err(BuildError::Cargo)?;
     let output = child.stdout.take().expect("standard output is piped");
     let found = find_program(BufReader::new(output), package, program);

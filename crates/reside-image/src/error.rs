@@ -2,7 +2,10 @@
 
 use std::{io, path::PathBuf};
 
-use crate::reference::{Digest, Reference};
+use crate::{
+    reference::{Digest, Reference},
+    registry::RegistryError,
+};
 
 /// Why an image can't be found, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,17 @@ pub enum ImageError {
         /// Its media type.
         media_type: String,
     },
+    /// The local store doesn't have it, and its registry doesn't give it.
+    #[error("{local}, and {remote}")]
+    Nowhere {
+        /// What the store says.
+        local: Box<ImageError>,
+        /// What the registry says.
+        remote: Box<ImageError>,
+    },
+    /// A registry fails.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The operating system refused.
     #[error("{}: {source}", .path.display())]
     Io {

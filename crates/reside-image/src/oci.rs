@@ -20,6 +20,8 @@ pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Media type of a manifest as Docker writes it; the members are the same.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of an image's configuration as Docker writes it.
+pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Media type of a list of manifests as Docker writes it.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// Media type of a compressed layer as Docker writes it.

@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -62,65 +62,102 @@ pub enum PackError {
     Image(#[from] ImageError),
 }
 
+/// A file of a layer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LayerFile {
+    /// The absolute path that it gets in the image.
+    pub inside: String,
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Whether it can be run.
+    pub is_executable: bool,
+}
+
+impl LayerFile {
+    /// A program, under a path in the image as [`PROGRAM_PATH`].
+    pub fn program(path: &Path, inside: &str) -> Self {
+        Self {
+            inside: inside.to_owned(),
+            path: path.to_owned(),
+            is_executable: true,
+        }
+    }
+}
+
 /// Writes the layer that holds one program.
-///
-/// `inside` is the absolute path that the program gets, as [`PROGRAM_PATH`]; a tar header holds about 100 bytes of it.
 pub fn write_program_layer(writer: &Writer, program: &Path, inside: &str) -> Result<Layer, ImageError> {
-    let file = File::open(program).map_err(ImageError::io(program))?;
-    let metadata = file.metadata().map_err(ImageError::io(program))?;
-    if !metadata.is_file() {
-        return Err(ImageError::invalid(
-            program.display().to_string(),
-            "it is not a file",
-        ));
+    write_layer(writer, &[LayerFile::program(program, inside)])
+}
+
+/// Writes a layer with files, in this order. The folders above them are made by whoever unpacks it.
+pub fn write_layer(writer: &Writer, files: &[LayerFile]) -> Result<Layer, ImageError> {
+    let mut tar = Hashing::new(GzEncoder::new(writer.blob()?, COMPRESSION));
+    for file in files {
+        append(&mut tar, file).map_err(|error| match error {
+            AppendError::Refused(error) => error,
+            AppendError::Copy(CopyError::Read(error)) => ImageError::io(&file.path)(error),
+            AppendError::Copy(CopyError::Write(error)) => ImageError::io(writer.store().path())(error),
+        })?;
     }
-    if metadata.len() > PROGRAM_BYTES_MAX {
-        return Err(ImageError::TooLarge {
-            what: program.display().to_string(),
-            limit: PROGRAM_BYTES_MAX,
-        });
-    }
-    let header = tar_header(inside, metadata.len()).map_err(|error| ImageError::invalid(inside, error))?;
-    let encoder = GzEncoder::new(writer.blob()?, COMPRESSION);
-    let written = write_tar(encoder, &header, file, metadata.len());
-    let (encoder, diff_id) = written.map_err(|error| match error {
-        CopyError::Read(error) => ImageError::io(program)(error),
-        CopyError::Write(error) => ImageError::io(writer.store().path())(error),
-    })?;
-    let blob = encoder.finish().map_err(ImageError::io(writer.store().path()))?;
+    let io = |error| ImageError::io(writer.store().path())(error);
+    tar.write_all(&[0; 2 * TAR_BLOCK as usize]).map_err(io)?;
+    let (encoder, diff_id, _) = tar.finish();
+    let blob = encoder.finish().map_err(io)?;
     Ok(Layer {
         descriptor: blob.finish(oci::LAYER_GZIP)?,
         diff_id,
     })
 }
 
+enum AppendError {
+    Refused(ImageError),
+    Copy(CopyError),
+}
+
+impl From<CopyError> for AppendError {
+    fn from(error: CopyError) -> Self {
+        Self::Copy(error)
+    }
+}
+
+/// Writes a file into a tar archive; one that changes while it is read is an error.
+fn append(tar: &mut impl Write, of: &LayerFile) -> Result<(), AppendError> {
+    let file = File::open(&of.path).map_err(CopyError::Read)?;
+    let metadata = file.metadata().map_err(CopyError::Read)?;
+    let size = metadata.len();
+    if !metadata.is_file() {
+        let error = ImageError::invalid(of.path.display().to_string(), "it is not a file");
+        return Err(AppendError::Refused(error));
+    }
+    if size > PROGRAM_BYTES_MAX {
+        return Err(AppendError::Refused(ImageError::TooLarge {
+            what: of.path.display().to_string(),
+            limit: PROGRAM_BYTES_MAX,
+        }));
+    }
+    let header = tar_header(of, size)
+        .map_err(|error| AppendError::Refused(ImageError::invalid(of.inside.clone(), error)))?;
+    tar.write_all(header.as_bytes()).map_err(CopyError::Write)?;
+    if copy(&mut file.take(size + 1), tar)? != size {
+        return Err(CopyError::Read(io::Error::other("the file changed while it was read")).into());
+    }
+    let padding = size.next_multiple_of(TAR_BLOCK) - size;
+    copy(&mut io::repeat(0).take(padding), tar)?;
+    Ok(())
+}
+
 /// Everything that could differ from machine to machine is fixed: owner, time, mode.
-fn tar_header(inside: &str, size: u64) -> io::Result<tar::Header> {
+fn tar_header(file: &LayerFile, size: u64) -> io::Result<tar::Header> {
     let mut header = tar::Header::new_ustar();
-    header.set_path(inside.trim_start_matches('/'))?;
+    header.set_path(file.inside.trim_start_matches('/'))?;
     header.set_entry_type(tar::EntryType::Regular);
     header.set_size(size);
-    header.set_mode(0o755);
+    header.set_mode(if file.is_executable { 0o755 } else { 0o644 });
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
     header.set_cksum();
     Ok(header)
-}
-
-/// Writes a tar archive of one file; a file that changes while it is read is an error.
-fn write_tar<W: Write>(to: W, header: &tar::Header, file: File, size: u64) -> Result<(W, Digest), CopyError> {
-    let mut tar = Hashing::new(to);
-    tar.write_all(header.as_bytes()).map_err(CopyError::Write)?;
-    if copy(&mut file.take(size + 1), &mut tar)? != size {
-        return Err(CopyError::Read(io::Error::other(
-            "the file changed while it was read",
-        )));
-    }
-    let padding = size.next_multiple_of(TAR_BLOCK) - size;
-    copy(&mut io::repeat(0).take(padding + 2 * TAR_BLOCK), &mut tar)?;
-    let (to, diff_id, _) = tar.finish();
-    Ok((to, diff_id))
 }
 
 /// Writes an image: with a program it is a replica's, without one it has no layers.

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use reside_identity::IDENTITY_BYTES_MAX;
-pub use reside_identity::{Identity, InvalidIdentity};
+pub use reside_identity::{Identity, IdentityPrefix, InvalidIdentity, InvalidPrefix, is_identity};
 use serde::{Deserialize, Serialize};
 /// The longest tag.
 pub const TAG_BYTES_MAX: usize = 128;

@@ -17,7 +17,7 @@ use crate::{
     error::ImageError,
     image::{self, Image},
     oci::{Descriptor, ImageIndex, Layout},
-    reference::{Digest, Reference, ResolvedImage},
+    reference::{Digest, Identity, Reference, ResolvedImage},
     source::ImageSource,
     stream::digest_of,
 };
@@ -98,6 +98,39 @@ impl Store {
             manifest_size: text.len() as u64,
             config,
         })
+    }
+
+    /// Reads an image's manifest as it was written.
+    pub fn manifest_text(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
+        self.read_small(digest, MANIFEST_BYTES_MAX)
+    }
+
+    /// Whether everything that an image consists of is here.
+    pub fn has(&self, digest: &Digest) -> bool {
+        let image = self.image(digest);
+        image.is_ok_and(|image| {
+            image
+                .manifest
+                .layers
+                .iter()
+                .all(|layer| self.open_blob(layer).is_ok())
+        })
+    }
+
+    /// Returns the identities of which an image has this blob.
+    pub(crate) fn identities_with(&self, blob: &Digest) -> Result<BTreeSet<Identity>, ImageError> {
+        let index = self.read_index()?;
+        let has_blob = |entry: &index::Entry<'_>| {
+            let image = self.image(&entry.descriptor.digest);
+            image.is_ok_and(|image| {
+                let mut blobs = image.manifest.layers.iter().chain([&image.manifest.config]);
+                blobs.any(|one| one.digest == *blob)
+            })
+        };
+        Ok(index::entries(&index)
+            .filter(has_blob)
+            .map(|entry| entry.identity)
+            .collect())
     }
 
     /// Opens a blob of the size its descriptor says. Whoever reads it compares its digest.

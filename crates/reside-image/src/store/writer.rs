@@ -121,6 +121,25 @@ pub struct BlobWriter<'a> {
 }
 
 impl BlobWriter<'_> {
+    /// Puts the blob in its place, if it is the one that was expected.
+    pub(crate) fn finish_as(self, expected: &Descriptor) -> Result<(), ImageError> {
+        let (file, found, size) = self.file.finish();
+        if size != expected.size {
+            return Err(ImageError::SizeMismatch {
+                digest: expected.digest,
+                expected: expected.size,
+                found: size,
+            });
+        }
+        if found != expected.digest {
+            return Err(ImageError::DigestMismatch {
+                expected: expected.digest,
+                found,
+            });
+        }
+        persist(file, &self.store.blob_path(&found))
+    }
+
     /// Puts the blob in its place.
     pub fn finish(self, media_type: &str) -> Result<Descriptor, ImageError> {
         let (file, digest, size) = self.file.finish();

@@ -7,8 +7,11 @@ use std::{
 };
 
 use reside_image::{
-    Digest, ManifestError, Reference, Tag,
-    build::{AskError, BuildError, BuildOptions, BuildReport, build, compile, examine, pack},
+    ManifestError, Reference, Tag,
+    build::{
+        AskError, BuildError, BuildOptions, BuildReport, RELEASE_NOTES_LABEL, build, compile, examine,
+        from_files, pack,
+    },
     elf::ProgramError,
     unpack::unpack,
 };
@@ -136,13 +139,9 @@ fn the_members_of_a_workspace_are_built_by_their_directory() {
         built.manifest.identity().repository(),
         "exeteres/reside/replicas/one-v1"
     );
-    assert!(
-        built
-            .path
-            .starts_with(root.canonicalize().unwrap().join("target")),
-        "{}",
-        built.path.display()
-    );
+    let path = &built.program.as_ref().unwrap().path;
+    let target = root.canonicalize().unwrap().join("target");
+    assert!(path.starts_with(target), "{}", path.display());
     pack(&built, &[Tag::latest()], &home.store).unwrap();
     let report = build_dev(&home, &two).unwrap();
     assert_eq!(report.identity.repository(), "exeteres/reside/replicas/two");
@@ -312,16 +311,188 @@ fn only_static_programs_are_packed() {
     ));
 }
 
+/// Two folders, one of them cleaned in between. The program names its own folder and a generated file, as panics do.
 #[test]
 fn the_same_crate_in_two_places_gives_the_same_image() {
     let home = Home::new();
-    let digests: Vec<Digest> = ["one", "two"]
-        .into_iter()
-        .map(|place| {
-            build(&BuildOptions::new(home.fixture(place)), &home.store)
-                .unwrap()
-                .digest
+    let places = ["one", "a/deeper/place"].map(|place| home.fixture(place));
+    for place in &places {
+        edit(
+            &place.join("src/main.rs"),
+            "_ => ",
+            "Some(other) => panic!(\"{other}: {}\", include_str!(concat!(env!(\"OUT_DIR\"), \"/made\"))),\n        _ => ",
+        );
+        let script = "fn main() { let out = std::env::var(\"OUT_DIR\").unwrap(); \
+            std::fs::write(format!(\"{out}/made\"), \"made\").unwrap(); }";
+        fs::write(place.join("build.rs"), script).unwrap();
+    }
+    let build = |place: &Path| build(&BuildOptions::new(place), &home.store).unwrap().digest;
+    let digest = build(&places[0]);
+    assert_eq!(build(&places[1]), digest);
+    fs::remove_dir_all(places[0].join("target")).unwrap();
+    assert_eq!(build(&places[0]), digest);
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"];
+    let status = std::process::Command::new("git")
+        .args(identity)
+        .args(arguments)
+        .current_dir(directory)
+        .env("GIT_COMMITTER_DATE", "2026-01-31T12:00:00+00:00")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn labels_say_where_an_image_comes_from() {
+    let home = Home::new();
+    let directory = home.fixture("greeter");
+    let about = "publish = false\ndescription = \"Greets\"\nlicense = \"MIT\"\nrepository = \"https://example.org/r\"";
+    edit(&directory.join("Cargo.toml"), "publish = false", about);
+    fs::write(
+        directory.join("CHANGELOG.md"),
+        "# Changelog\n\n## [0.1.0]\n\n- Greets.\n",
+    )
+    .unwrap();
+    fs::write(directory.join(".gitignore"), "/target\n").unwrap();
+    git(&directory, &["init", "-q"]);
+    git(&directory, &["add", "."]);
+    git(&directory, &["commit", "-q", "-m", "first"]);
+
+    let labels = |directory: &Path| compile(&options(directory)).unwrap().labels;
+    compile(&options(&directory)).unwrap(); // makes Cargo.lock
+    git(&directory, &["add", "."]);
+    git(&directory, &["commit", "-q", "--amend", "--no-edit"]);
+    let known = labels(&directory);
+    let label = |name: &str| {
+        known
+            .get(&format!("org.opencontainers.image.{name}"))
+            .map(String::as_str)
+    };
+    assert_eq!(label("title"), Some("greeter-fixture"));
+    assert_eq!(label("version"), Some("0.1.0"));
+    assert_eq!(label("description"), Some("Greets"));
+    assert_eq!(label("licenses"), Some("MIT"));
+    assert_eq!(label("source"), Some("https://example.org/r"));
+    assert_eq!(label("created"), Some("2026-01-31T12:00:00+00:00"));
+    assert_eq!(label("revision").map(str::len), Some(40));
+    assert_eq!(label("url"), None);
+    assert_eq!(known[RELEASE_NOTES_LABEL], "- Greets.");
+
+    edit(&directory.join("src/main.rs"), "Hello", "Good morning");
+    let changed = labels(&directory);
+    assert!(
+        !changed.contains_key("org.opencontainers.image.revision"),
+        "{changed:?}"
+    );
+}
+
+#[test]
+fn files_and_features_of_the_crate_are_built_in() {
+    let home = Home::new();
+    let directory = home.fixture("greeter");
+    fs::create_dir_all(directory.join("web/deep")).unwrap();
+    fs::write(directory.join("web/deep/page.html"), "<p>").unwrap();
+    fs::write(directory.join("words.txt"), "words").unwrap();
+    let manifest = directory.join("Cargo.toml");
+    let original = fs::read_to_string(&manifest).unwrap();
+    let with_files = |files: &str| {
+        let more = format!("\n[features]\nloud = []\n[package.metadata.reside]\nfiles = {files}\n");
+        fs::write(&manifest, original.clone() + &more).unwrap();
+    };
+    with_files(r#"{ "/etc/words.txt" = "words.txt", "/web" = "web" }"#);
+    edit(
+        &directory.join("src/main.rs"),
+        "\"Hello\"",
+        "\"{}\", cfg!(feature = \"loud\")",
+    );
+    let loud = BuildOptions {
+        features: vec!["loud".to_owned()],
+        ..options(&directory)
+    };
+    let report = build(&loud, &home.store).unwrap();
+    assert_eq!(home.store.image(&report.digest).unwrap().manifest.layers.len(), 1);
+    let unpacked = unpack(&home.store, &report.digest, &home.directory.path().join("cache")).unwrap();
+    let read = |path: &str| fs::read_to_string(unpacked.rootfs.join(path)).unwrap();
+    assert_eq!(
+        (read("etc/words.txt"), read("web/deep/page.html")),
+        ("words".into(), "<p>".into())
+    );
+    let output = std::process::Command::new(&unpacked.program).output().unwrap();
+    assert_eq!(output.stdout, b"true\n");
+    assert_eq!(build(&loud, &home.store).unwrap().digest, report.digest);
+
+    std::os::unix::fs::symlink("/etc/passwd", directory.join("web/link")).unwrap();
+    for (files, reason) in [
+        (r#"{ "/web" = "web" }"#, "neither a file nor a folder"),
+        (r#"{ "/none" = "none" }"#, "`none`: No such file"),
+        (r#"{ "words" = "words.txt" }"#, "not an absolute path"),
+        (r#"{ "/a/../b" = "words.txt" }"#, "not an absolute path"),
+        (r#"{ "/app" = "words.txt" }"#, "where the program lies"),
+        (
+            r#"{ "/a/b" = "words.txt", "/a/b/" = "words.txt" }"#,
+            "named twice",
+        ),
+        ("7", "invalid type"),
+    ] {
+        with_files(files);
+        let error = build_dev(&home, &directory).unwrap_err();
+        assert!(matches!(error, BuildError::Settings { .. }), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn a_program_of_any_language_is_packed_with_a_manifest_from_a_file() {
+    let home = Home::new();
+    let program = home.program(&fs::read("/proc/self/exe").unwrap());
+    let manifest = home.directory.path().join("manifest.json");
+    let kind = |kind: &str| {
+        let identity = format!("ghcr.io/owner/{kind}");
+        fs::write(&manifest, json!({"type": kind, "identity": identity}).to_string()).unwrap();
+    };
+    kind("replica");
+    let built = from_files(&manifest, Some(&program)).unwrap();
+    let image = pack(&built, &[Tag::latest()], &home.store).unwrap();
+    assert_eq!(image.manifest.layers.len(), 1);
+    assert_eq!(pack(&built, &[], &home.store).unwrap().digest, image.digest);
+    assert!(matches!(
+        from_files(&manifest, None),
+        Err(BuildError::NoBinary(_))
+    ));
+    let error = from_files(&manifest, Some(Path::new("/bin/sh"))).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            BuildError::Program {
+                source: ProgramError::Dynamic,
+                ..
+            }
+        ),
+        "{error}"
+    );
+
+    kind("contract");
+    let image = pack(&from_files(&manifest, None).unwrap(), &[], &home.store).unwrap();
+    assert!(image.manifest.layers.is_empty());
+
+    kind("cat");
+    assert!(matches!(
+        from_files(&manifest, None),
+        Err(BuildError::ManifestFile { .. })
+    ));
+    fs::write(&manifest, " ".repeat(300_000)).unwrap();
+    assert!(matches!(
+        from_files(&manifest, None),
+        Err(BuildError::ManifestFile {
+            source: ManifestError::TooLarge,
+            ..
         })
-        .collect();
-    assert_eq!(digests[0], digests[1]);
+    ));
+    assert!(matches!(
+        from_files(Path::new("/nonexistent"), None),
+        Err(BuildError::Pack(_))
+    ));
 }

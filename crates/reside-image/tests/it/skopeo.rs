@@ -31,7 +31,7 @@ fn json(args: &[&str]) -> Value {
 
 /// Tells whether the tool is there; its absence fails the test where everything should be there.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn is_there() -> bool {
+pub fn is_there() -> bool {
     let there = Command::new("skopeo").arg("--version").output().is_ok();
     if !there {
         assert!(env::var("CI").as_deref() != Ok("true"), "skopeo is not installed");

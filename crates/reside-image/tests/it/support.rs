@@ -39,13 +39,18 @@ impl Home {
 
     /// Packs a replica whose program has this content.
     pub fn replica(&self, content: &[u8], tags: &[Tag]) -> Image {
+        self.replica_as(GREETER, content, tags)
+    }
+
+    /// The same under another name.
+    pub fn replica_as(&self, identity: &str, content: &[u8], tags: &[Tag]) -> Image {
         let writer = self.store.writer().unwrap();
         let program = Program {
             layer: pack::write_program_layer(&writer, &self.program(content), PROGRAM_PATH).unwrap(),
             architecture: Architecture::Amd64,
             entrypoint: vec![PROGRAM_PATH.to_owned()],
         };
-        let manifest = manifest("replica", GREETER);
+        let manifest = manifest("replica", identity);
         pack::write_image(&writer, &manifest, tags, Some(&program), BTreeMap::new()).unwrap()
     }
 
@@ -212,6 +217,6 @@ impl StoredLayer {
     }
 }
 
-fn digest_of(bytes: &[u8]) -> Digest {
+pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest::from_hash(Sha256::digest(bytes).into())
 }
