@@ -39,6 +39,10 @@ pub const ALL: &[Variable] = &[
         "Folder that holds all state, instead of the usual XDG places",
     ),
     command(CONTEXT, "Context to use, unless `--context` is given"),
+    command(
+        "DOCKER_CONFIG",
+        "Folder of Docker's configuration, for logins to registries",
+    ),
     command("NO_COLOR", "Any value turns colours off"),
     command("COLUMNS", "Width of tables and errors, instead of the terminal's"),
     replica("RESIDE_CONTROL_BLOCK_ID", "Id of the replica's control block"),

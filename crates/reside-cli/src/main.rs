@@ -11,6 +11,7 @@ mod config;
 mod env;
 mod error;
 mod files;
+mod images;
 mod json;
 mod keyring_store;
 mod logging;

@@ -58,6 +58,11 @@ impl Paths {
         self.data.join("images")
     }
 
+    /// Logins and mirrors: beside the store, where those who have the store find it.
+    pub fn registries(&self) -> PathBuf {
+        self.data.join("registries.json")
+    }
+
     /// Images as files.
     pub fn unpacked(&self) -> PathBuf {
         self.data.join("unpacked")

@@ -38,7 +38,7 @@ use kubernetes_sentinel_v1::{
     KubernetesSentinelContract, ManageDeployments, ManageIngresses, ManageJobs, ManageSecrets, ManageServices,
 };
 use reside::prelude::*;
-use reside_image::Store;
+use reside_image::{Sources, Store};
 
 use service::Service;
 use state::AlphaRoot;
@@ -84,6 +84,7 @@ pub async fn run(replica: Replica) -> RunResult {
         .settings
         .ok_or("the cluster was not set up to its end")?;
     let images = Store::open(settings.image_store.ok_or("no image store is configured")?)?;
+    let images = Sources::new(images);
     let accounts = ServerAccounts {
         sync_server_url: settings.sync_server_url,
     };

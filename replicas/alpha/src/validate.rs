@@ -88,12 +88,16 @@ pub async fn fetch(images: &dyn ImageSource, image: &str) -> Result<Fetched, Str
     let (resolved, manifest, release_notes) = fetch_replica(images, image).await?;
     let implemented = manifest.implementations.values().map(|one| &one.identity);
     let required = manifest.requirements.values().map(|one| &one.identity);
-    let mut contracts: Vec<(Identity, _)> = Vec::new();
+    let mut identities: Vec<&Identity> = Vec::new();
     for identity in implemented.chain(required) {
-        if contracts.iter().all(|(known, _)| known != identity) {
-            contracts.push((identity.clone(), fetch_contract(images, identity).await));
+        if !identities.contains(&identity) {
+            identities.push(identity);
         }
     }
+    let fetching = identities
+        .iter()
+        .map(|identity| async move { ((*identity).clone(), fetch_contract(images, identity).await) });
+    let contracts = futures::future::join_all(fetching).await;
     Ok(Fetched {
         resolved,
         manifest,

@@ -15,6 +15,7 @@ mod manual;
 mod new;
 mod permission;
 mod process;
+mod registry;
 mod replica;
 mod sync;
 mod up;
@@ -40,6 +41,8 @@ pub enum Command {
     Dev(dev::DevArgs),
     #[command(subcommand)]
     Image(image::ImageCommand),
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     #[command(subcommand)]
     Replica(replica::ReplicaCommand),
     #[command(subcommand)]
@@ -69,6 +72,7 @@ pub fn run(app: &App, command: Command) -> Result<(), CommandError> {
         Command::Build(args) => build::run(app, args),
         Command::Dev(args) => dev::run(app, args),
         Command::Image(command) => image::run(app, command),
+        Command::Registry(command) => registry::run(app, command),
         Command::Replica(command) => replica::run(app, command),
         Command::LoadRequest(command) => load_request::run(app, command),
         Command::Contract(command) => contract::run(app, command),

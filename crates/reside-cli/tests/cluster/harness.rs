@@ -31,11 +31,12 @@ pub struct Said {
 }
 
 impl Home {
-    /// An empty home.
+    /// An empty home, from which no test reaches a registry that isn't its own.
     pub fn empty() -> Self {
-        Self {
-            folder: TempDir::new().unwrap(),
-        }
+        let folder = TempDir::new().unwrap();
+        let settings = r#"{"mirrors":{"ghcr.io":"127.0.0.1:1"}}"#;
+        std::fs::write(folder.path().join("registries.json"), settings).unwrap();
+        Self { folder }
     }
 
     /// A home with an account `admin` and the example images.

@@ -14,6 +14,7 @@ mod jazz;
 mod new;
 mod pages;
 mod processes;
+mod registry;
 mod revocation;
 mod rollouts;
 mod shown;

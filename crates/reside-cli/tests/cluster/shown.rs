@@ -70,7 +70,14 @@ fn shape(value: &Value) -> Value {
         Value::String(_) => json!("text"),
         Value::Array(entries) => json!(entries.iter().take(1).map(shape).collect::<Vec<_>>()),
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), shape(value)));
+            // Only a working tree without changes is at a commit.
+            let is_fixed = |name: &str| {
+                !["created", "revision"]
+                    .map(|label| format!("org.opencontainers.image.{label}"))
+                    .contains(&name.to_owned())
+            };
+            let fields = fields.iter().filter(|(name, _)| is_fixed(name));
+            let fields = fields.map(|(name, value)| (name.clone(), shape(value)));
             Value::Object(fields.collect::<Map<_, _>>())
         }
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use reside_image::Store;
 use reside_local::{Runtime, RuntimeConfig, RuntimeError};
 
 use super::background::Report;
@@ -17,6 +16,7 @@ use crate::cluster::{signals, target};
 use crate::config::{Account, Config};
 use crate::error::CommandError;
 use crate::files;
+use crate::images;
 
 /// What to bring up.
 #[derive(Clone, Debug)]
@@ -78,17 +78,14 @@ async fn start<'a>(
     account: Account,
     report: &Report,
 ) -> Result<(Runtime, BringUp<'a>), CommandError> {
-    let store_path = app.paths.images();
-    files::create_folder(&store_path)?;
-    let store = Store::open(&store_path).map_err(|why| {
-        CommandError::failed(format!("cannot use the image store `{}`", store_path.display())).because(why)
-    })?;
+    let store = images::open_store(app)?;
+    remember_home(app)?;
     if let Some(pid) = cluster.process()? {
         return Err(running_already(cluster, pid));
     }
     let settings = Settings::open(cluster.paths(), options.port)?;
     report.progress("Preparing the images of the system");
-    let images = SystemImages::ensure(&app.paths, &store)?;
+    let system = SystemImages::ensure(&app.paths, &store)?;
     let lock_held = |error| explain(error, cluster, &settings);
     bring_up::forget_half_made(cluster, &settings)?;
     let runtime = Runtime::start(RuntimeConfig {
@@ -97,7 +94,7 @@ async fn start<'a>(
         images: Arc::new(Programs {
             store: store.clone(),
             folder: app.paths.unpacked(),
-            system: images.clone(),
+            system: system.clone(),
         }),
         trampoline: trampoline()?,
         settings: reside_local::Settings::default(),
@@ -111,10 +108,18 @@ async fn start<'a>(
             cluster,
             settings,
             account,
-            images,
+            images: system,
             store,
         },
     ))
+}
+
+/// Alpha asks registries too, but its home is its own: Docker's logins are in that of whoever starts the cluster.
+fn remember_home(app: &App) -> Result<(), CommandError> {
+    images::edit_settings(app, |settings| {
+        settings.home = std::env::home_dir();
+        Ok(())
+    })
 }
 
 /// The default account: it becomes the administrator of a new cluster.

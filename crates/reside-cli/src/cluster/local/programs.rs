@@ -1,8 +1,8 @@
-//! Images as programs of this machine, for the runtime.
+//! Images as programs of this machine, for the runtime. What the local store lacks comes from its registry.
 
 use std::path::PathBuf;
 
-use reside_image::{ResolvedImage, Store, unpack};
+use reside_image::{ImageError, Registry, ResolvedImage, Store, unpack};
 use reside_local::{Images, Program};
 
 use super::system_images::SystemImages;
@@ -28,6 +28,9 @@ impl Images for Programs {
                 env: Default::default(),
             });
         }
+        if !self.store.has(&image.digest) {
+            self.pull(&image).map_err(|error| error.to_string())?;
+        }
         let unpacked =
             unpack::unpack(&self.store, &image.digest, &self.folder).map_err(|error| error.to_string())?;
         let program = unpacked.program.into_os_string().into_string();
@@ -37,5 +40,15 @@ impl Images for Programs {
             argv,
             env: unpacked.env.into_iter().collect(),
         })
+    }
+}
+
+impl Programs {
+    /// Pulls an image by its digest, which is all that the runtime is told. The runtime calls on a thread that may wait.
+    fn pull(&self, image: &ResolvedImage) -> Result<(), ImageError> {
+        let registry = Registry::of(&self.store)?;
+        let pulling = async { registry.pull(&image.clone().into(), &self.store, &|_| {}).await };
+        tokio::runtime::Handle::current().block_on(pulling)?;
+        Ok(())
     }
 }

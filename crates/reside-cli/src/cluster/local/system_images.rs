@@ -91,6 +91,14 @@ impl SystemImages {
         image.ok_or_else(|| CommandError::failed(format!("this program has no image {identity}")))
     }
 
+    /// Returns all system images.
+    pub fn all(&self) -> impl Iterator<Item = ResolvedImage> {
+        self.images.iter().map(|(identity, image)| ResolvedImage {
+            identity: identity.clone(),
+            digest: image.digest,
+        })
+    }
+
     /// Tells whether this program has another image of the same system replica.
     pub fn replaces(&self, image: &ResolvedImage) -> bool {
         let known = self.images.get(&image.identity);
@@ -143,7 +151,7 @@ fn write(program: &std::path::Path, store: &Store) -> Result<BTreeMap<Identity, 
             &manifest,
             &[Tag::latest()],
             Some(&image_program),
-            BTreeMap::new(),
+            labels(),
         )?;
         images.insert(
             manifest.identity().clone(),
@@ -157,6 +165,16 @@ fn write(program: &std::path::Path, store: &Store) -> Result<BTreeMap<Identity, 
     let (identity, digest) = write_sync_image(&writer, &layer, architecture, &entrypoint(&arguments))?;
     images.insert(identity, SystemImage { digest, arguments });
     Ok(images)
+}
+
+/// What every image of this program says beside its manifest.
+fn labels() -> BTreeMap<String, String> {
+    let label = |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.to_owned());
+    BTreeMap::from([
+        label("version", env!("CARGO_PKG_VERSION")),
+        label("licenses", env!("CARGO_PKG_LICENSE")),
+        label("source", env!("CARGO_PKG_REPOSITORY")),
+    ])
 }
 
 fn entrypoint(arguments: &[String]) -> Vec<String> {
@@ -185,7 +203,7 @@ fn write_sync_image(
     let config = json!({
         "architecture": architecture.as_oci(),
         "os": "linux",
-        "config": { "Entrypoint": entrypoint },
+        "config": { "Entrypoint": entrypoint, "Labels": labels() },
         "rootfs": { "type": "layers", "diff_ids": [layer.diff_id] },
     });
     let config = writer.write_blob(oci::CONFIG, config.to_string().as_bytes())?;

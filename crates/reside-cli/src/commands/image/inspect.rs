@@ -1,12 +1,13 @@
 //! `reside image inspect`
 
 use clap::Args;
-use reside_image::{ImageError, Inspected, Reference};
+use reside_image::{Inspected, Reference};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::App;
 use crate::error::CommandError;
+use crate::images;
 use crate::ui::{Drawing, Fields, Table, View, size_text};
 
 /// Show an image in the local store: what it holds and what it asks for
@@ -103,14 +104,8 @@ fn requirements(value: &Value) -> Option<Table> {
 
 /// Runs the command.
 pub fn run(app: &App, args: InspectArgs) -> Result<(), CommandError> {
-    let inspected = super::open_store(app)?.inspect(&args.image).map_err(|error| {
-        let is_unknown = matches!(error, ImageError::Unknown { .. });
-        let failed = CommandError::failed(format!("cannot inspect the image {}", args.image)).because(error);
-        if is_unknown {
-            failed.help("`reside image list` shows the images in the store")
-        } else {
-            failed
-        }
-    })?;
+    let inspected = images::open_store(app)?.inspect(&args.image);
+    let what = format!("cannot inspect the image {}", args.image);
+    let inspected = inspected.map_err(|error| images::explain(what, error))?;
     app.ui.show(&Shown(inspected))
 }

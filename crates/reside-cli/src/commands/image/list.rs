@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cli::App;
 use crate::error::CommandError;
+use crate::images;
 use crate::ui::{Drawing, Table, View, short_digest, size_text};
 
 /// List the images in the local store
@@ -38,7 +39,7 @@ impl View for Images {
 
 /// Runs the command.
 pub fn run(app: &App, ListArgs {}: ListArgs) -> Result<(), CommandError> {
-    let images = super::open_store(app)?.list();
-    let images = images.map_err(|why| CommandError::failed("cannot list the images").because(why))?;
-    app.ui.show(&Images(images))
+    let found = images::open_store(app)?.list();
+    let found = found.map_err(|why| CommandError::failed("cannot list the images").because(why))?;
+    app.ui.show(&Images(found))
 }

@@ -1,20 +1,27 @@
-//! The local image store.
+//! The local image store, and registries.
 
+mod export_system;
 mod inspect;
 mod list;
+mod moved;
 mod prune;
+mod pull;
+mod push;
 
 use clap::Subcommand;
 
 use crate::cli::App;
 use crate::error::CommandError;
 
-/// List, inspect and clean up the images in the local store
+/// List, inspect, push, pull and clean up images
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     List(list::ListArgs),
     Inspect(inspect::InspectArgs),
+    Push(push::PushArgs),
+    Pull(pull::PullArgs),
     Prune(prune::PruneArgs),
+    ExportSystem(export_system::ExportSystemArgs),
 }
 
 /// Runs one of them.
@@ -22,16 +29,11 @@ pub fn run(app: &App, command: ImageCommand) -> Result<(), CommandError> {
     match command {
         ImageCommand::List(args) => list::run(app, args),
         ImageCommand::Inspect(args) => inspect::run(app, args),
+        ImageCommand::Push(args) => push::run(app, args),
+        ImageCommand::Pull(args) => pull::run(app, args),
         ImageCommand::Prune(args) => prune::run(app, args),
+        ImageCommand::ExportSystem(args) => export_system::run(app, args),
     }
-}
-
-fn open_store(app: &App) -> Result<reside_image::Store, CommandError> {
-    let path = app.paths.images();
-    crate::files::create_folder(&path)?;
-    reside_image::Store::open(&path).map_err(|why| {
-        CommandError::failed(format!("cannot use the image store `{}`", path.display())).because(why)
-    })
 }
 
 /// What an image holds. Others than ours hold programs of the system, or anything.
