@@ -10,13 +10,13 @@ use reside::Manifest;
 use reside::manifest::RequirementManifest;
 use reside::permission::instance_id;
 use reside::prelude::*;
+use reside_image::build::RELEASE_NOTES_LABEL;
 use reside_image::{ImageSource, Reference, ResolvedImage};
 
 use crate::plan::{free_name, info_difference};
 use crate::state::{LoadedReplica, State};
 
-/// The label with what an author says about a version, and how much of it is kept.
-const RELEASE_NOTES: &str = "io.reside.release-notes";
+/// How much of what an author says about a version is kept.
 const RELEASE_NOTES_CHARS_MAX: usize = 8 * 1024;
 
 /// Why a request can't go on.
@@ -170,7 +170,9 @@ async fn fetch_replica(
     let Manifest::Replica(manifest) = found else {
         return Err(format!("{image} is a contract; only replicas can be loaded"));
     };
-    let notes = labels.get(RELEASE_NOTES).filter(|notes| !notes.trim().is_empty());
+    let notes = labels
+        .get(RELEASE_NOTES_LABEL)
+        .filter(|notes| !notes.trim().is_empty());
     let notes = notes.map(|notes| notes.chars().take(RELEASE_NOTES_CHARS_MAX).collect());
     Ok((resolved, manifest, notes))
 }

@@ -139,7 +139,7 @@ impl Dev<'_> {
         let process = self
             .place
             .launch
-            .start(&self.built.path)
+            .start(program(&self.built)?)
             .map_err(|why| failed(&why))?;
         let ready = match &self.place.stand_in {
             Some(stand_in) => self
@@ -204,25 +204,35 @@ async fn build(app: &App, args: &DevArgs) -> Result<Built, CommandError> {
         drop(done.send(build::compile(&options)));
     });
     match built.await {
-        Ok(built) => built.map_err(|error| explain(error, &args.folder)),
+        Ok(built) => built.map_err(|error| explain(error, &args.folder.display().to_string())),
         Err(_) => Err(CommandError::failed("the build broke off")),
     }
 }
 
 fn sources(built: &Built, args: &DevArgs) -> Result<Sources, CommandError> {
     let folder = std::path::absolute(&args.folder).unwrap_or_else(|_| Path::new("/").to_owned());
-    Sources::of(&built.path, &folder).map_err(|why| {
+    let program = program(built)?;
+    Sources::of(program, &folder).map_err(|why| {
         CommandError::failed("cannot tell which files the program was made of")
-            .because(format!("{}: {why}", built.path.with_extension("d").display()))
+            .because(format!("{}: {why}", program.with_extension("d").display()))
     })
+}
+
+fn program(built: &Built) -> Result<&Path, CommandError> {
+    let program = built.program.as_ref().map(|program| program.path.as_path());
+    program.ok_or_else(is_contract)
+}
+
+fn is_contract() -> CommandError {
+    CommandError::usage("this crate is a contract")
+        .help("name the folder of a replica's crate: `reside dev FOLDER`")
 }
 
 fn manifest(built: &Built) -> Result<ReplicaManifest, CommandError> {
     let json = built.manifest.json().to_string();
     match Manifest::parse(json.as_bytes()) {
         Ok(Manifest::Replica(manifest)) => Ok(manifest),
-        Ok(Manifest::Contract(_)) => Err(CommandError::usage("this crate is a contract")
-            .help("name the folder of a replica's crate: `reside dev FOLDER`")),
+        Ok(Manifest::Contract(_)) => Err(is_contract()),
         Err(why) => Err(CommandError::failed("cannot read the manifest of the program").because(why)),
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::App;
 use crate::error::CommandError;
+use crate::images::open_store;
 use crate::ui::{Drawing, Table, View};
 
 /// Compare two versions of a contract, as images in the local store
@@ -47,10 +48,7 @@ impl View for Difference {
 
 /// Runs the command.
 pub fn run(app: &App, args: DiffArgs) -> Result<(), CommandError> {
-    let path = app.paths.images();
-    let store = Store::open(&path).map_err(|why| {
-        CommandError::failed(format!("cannot use the image store `{}`", path.display())).because(why)
-    })?;
+    let store = open_store(app)?;
     let (older, old) = read(&store, &args.older)?;
     let (newer, new) = read(&store, &args.newer)?;
     let changes = compatibility::compare(&old, &new);
@@ -67,7 +65,9 @@ fn read(store: &Store, image: &Reference) -> Result<(String, ContractManifest), 
     let failed = |why: &dyn std::fmt::Display| {
         CommandError::failed(format!("cannot read the contract {image}"))
             .because(why.to_string())
-            .help("`reside image list` shows the images in the store")
+            .help(
+                "`reside image list` shows the images in the store, `reside image pull` brings more of them",
+            )
     };
     let found = store.inspect(image).map_err(|why| failed(&why))?;
     let name = format!("{}@{}", found.identity, found.digest);

@@ -60,7 +60,7 @@ impl View for Shown {
 
 /// Runs the command.
 pub fn run(app: &App, args: PruneArgs) -> Result<(), CommandError> {
-    let store = super::open_store(app)?;
+    let store = crate::images::open_store(app)?;
     check_clusters(app, &store)?;
     let progress = app.ui.progress("Waiting until nobody writes into the store");
     let pruned = store.prune(&app.paths.unpacked(), args.dry_run);

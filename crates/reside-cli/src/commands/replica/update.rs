@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use alpha_v1::{CreateLoadRequest, LoadRequest, RejectLoadRequest, ReplicaId};
 use clap::Args;
-use reside_image::{Reference, Store};
+use reside_image::{ImageSource as _, Reference, Sources};
 use serde::Serialize;
 
 use crate::cli::App;
@@ -15,6 +15,7 @@ use crate::cluster::selector::ReplicaSelector;
 use crate::cluster::session::Session;
 use crate::commands::load_request::show::Shown;
 use crate::error::CommandError;
+use crate::images::open_store;
 use crate::ui::{Drawing, Table, View, short_digest};
 
 /// Load what has changed since replicas were loaded
@@ -101,10 +102,9 @@ impl View for Outcomes {
 pub fn run(app: &App, args: UpdateArgs) -> Result<(), CommandError> {
     app.block_on(async {
         let session = Session::open(app).await?;
-        let store = Store::open(app.paths.images())
-            .map_err(|why| CommandError::failed("cannot use the image store").because(why))?;
+        let images = Sources::new(open_store(app)?);
         let replicas = chosen(&session, &args).await?;
-        let mut outcomes = look(&session, &store, replicas).await?;
+        let mut outcomes = look(&session, &images, replicas).await?;
         let mut requests = Vec::new();
         for outcome in outcomes
             .iter_mut()
@@ -161,7 +161,7 @@ async fn chosen(session: &Session, args: &UpdateArgs) -> Result<Vec<Replica>, Co
 /// Looks up what the replicas were loaded by.
 async fn look(
     session: &Session,
-    store: &Store,
+    images: &Sources,
     replicas: Vec<Replica>,
 ) -> Result<Vec<Outcome>, CommandError> {
     let requests: BTreeMap<u32, LoadRequest> = session
@@ -184,7 +184,7 @@ async fn look(
             problem: None,
         };
         if reference.digest.is_none() {
-            match store.resolve(&reference) {
+            match images.resolve(&reference).await {
                 Ok(found) => {
                     let newest = found.digest.to_string();
                     outcome.state = state(session, &replica, &newest).await?;
