@@ -14,6 +14,8 @@ use serde_json::{Map, Value};
 pub struct AlphaData {
     /// The account that claimed the cluster; absent until somebody did.
     pub super_admin_account: Option<AccountId>,
+    /// The replica with which accounts register as users; public, because those who want to register may read nothing yet.
+    pub user_manager: Option<AccountId>,
     /// Replicas by id; readable with [`ReadReplicas`](crate::ReadReplicas).
     pub replicas: Ref<CoRecord<Ref<ReplicaRecord>>>,
     /// Contracts by id; public.
@@ -378,6 +380,7 @@ impl Migrate for AlphaData {
         contracts.set_everyone(jazz::Role::Reader)?;
         Ok(Self {
             super_admin_account: None,
+            user_manager: None,
             replicas: node
                 .create_record::<&str, Ref<ReplicaRecord>>(&private()?, [])?
                 .reference(),

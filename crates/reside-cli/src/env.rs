@@ -43,6 +43,11 @@ pub const ALL: &[Variable] = &[
         "DOCKER_CONFIG",
         "Folder of Docker's configuration, for logins to registries",
     ),
+    command(
+        "VISUAL",
+        "Editor for `reside secret edit`; then `EDITOR`, then `vi`",
+    ),
+    command("EDITOR", "The same, unless `VISUAL` is set"),
     command("NO_COLOR", "Any value turns colours off"),
     command("COLUMNS", "Width of tables and errors, instead of the terminal's"),
     replica("RESIDE_CONTROL_BLOCK_ID", "Id of the replica's control block"),

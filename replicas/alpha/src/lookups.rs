@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use alpha_v1::{ReplicaId, ReplicaKey};
+use reside::Contract;
 use reside::prelude::*;
+use user_manager_v1::UserManagerContract;
 
 use crate::state::State;
 
@@ -37,5 +39,10 @@ pub async fn reconcile(state: &State) -> Result<(), BoxError> {
             .set_index(ReplicaKey::Contract(contract), ids.clone())
             .await?;
     }
-    Ok(())
+    let user_manager = by_contract
+        .get(&UserManagerContract::identity())
+        .and_then(|ids| ids.last());
+    let user_manager = user_manager.and_then(|id| records.iter().find(|record| record.id == *id));
+    let user_manager = user_manager.map(|record| record.account.clone());
+    Ok(state.data.update(|data| data.user_manager = user_manager)?)
 }

@@ -83,21 +83,38 @@ pub fn load(
     permission: &str,
     account: &str,
 ) -> CommandError {
+    load_instance(error, what, (contract, permission, None), account)
+}
+
+/// Data of the cluster can't be read; `permission`, with these params, is what opens it.
+pub fn load_instance(
+    error: LoadError,
+    what: &str,
+    permission: (&Identity, &str, Option<&Value>),
+    account: &str,
+) -> CommandError {
     let failed = CommandError::failed(format!("cannot read {what}"));
     match error {
-        LoadError::Unauthorised(_) => {
-            let command = grant_command(contract.as_str(), permission, None, account);
-            failed
-                .because(format!(
-                    "the account `{account}` lacks the permission {contract}:{permission}"
-                ))
-                .help(format!("an administrator grants it with `{command}`"))
-        }
+        LoadError::Unauthorised(_) => lacks(failed, permission, account),
         LoadError::Timeout(_) => failed
             .because(error)
             .help("the cluster is slow or has just stopped; `reside cluster info` tells"),
         _ => failed.because(error),
     }
+}
+
+/// The account lacks a permission.
+pub fn lacks(
+    failed: CommandError,
+    (contract, permission, params): (&Identity, &str, Option<&Value>),
+    account: &str,
+) -> CommandError {
+    let command = grant_command(contract.as_str(), permission, params, account);
+    failed
+        .because(format!(
+            "the account `{account}` lacks the permission {contract}:{permission}"
+        ))
+        .help(format!("an administrator grants it with `{command}`"))
 }
 
 /// Data of the cluster can't be written; `permission` is what opens it.

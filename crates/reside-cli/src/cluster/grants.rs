@@ -6,6 +6,7 @@ use jazz::{AccountId, Timestamp};
 use reside::Identity;
 use serde::Serialize;
 use serde_json::Value;
+use user_manager_v1::{ChangeUserPermission, PermissionChanged};
 
 use super::period::local_time;
 use super::selector::ReplicaSelector;
@@ -27,9 +28,8 @@ pub struct PermissionArgs {
     /// Permission, as `reside contract info` names it
     permission: String,
 
-    /// Account: one of yours or a replica by name, or any by its id
-    #[arg(long, value_name = "ACCOUNT")]
-    account: String,
+    #[command(flatten)]
+    holder: HolderArgs,
 
     /// Params of the permission as a JSON object
     #[arg(long, value_name = "JSON")]
@@ -40,11 +40,27 @@ pub struct PermissionArgs {
     replicas: Vec<ReplicaSelector>,
 }
 
+/// Whose permission it is or will be.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct HolderArgs {
+    /// Account: one of yours by name, or any by its id
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+
+    /// User, by its number. Replicas that are loaded later count too
+    #[arg(long, value_name = "USER")]
+    user: Option<u32>,
+}
+
 /// What became of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
-    account_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<u32>,
     contract: String,
     permission: String,
     params: Option<Value>,
@@ -72,11 +88,13 @@ impl View for Changed {
         };
         let until = self.expires_at.map(local_time).map(|end| format!(" until {end}"));
         let until = until.unwrap_or_default();
+        let at = match self.replicas.as_slice() {
+            [] => "; no replica implements the contract yet".to_owned(),
+            replicas => format!(" at {}", replicas.join(", ")),
+        };
         Drawing::Text(format!(
-            "{} {STRONG}{}{STRONG:#} at {}{until}{note}{still}",
-            self.done,
-            self.permission,
-            self.replicas.join(", ")
+            "{} {STRONG}{}{STRONG:#}{at}{until}{note}{still}",
+            self.done, self.permission
         ))
     }
 }
@@ -93,6 +111,16 @@ pub enum Change {
     Revoke,
 }
 
+impl Change {
+    /// When it ends by itself.
+    pub fn expires_at(self) -> Option<Timestamp> {
+        match self {
+            Self::Grant { expires_at } => expires_at,
+            Self::Revoke => None,
+        }
+    }
+}
+
 /// Changes a permission.
 pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), CommandError> {
     let params = args
@@ -101,13 +129,13 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
         .map(|text| json::object("`--params`", text))
         .transpose()?
         .map(Value::Object);
+    let Some(account) = args.holder.account.clone() else {
+        return app.block_on(change_of_user(app, args, params, change));
+    };
     let config = Config::load(&app.paths)?;
     app.block_on(async {
         let session = Session::open(app).await?;
-        let account = session
-            .account_names(&config)
-            .await
-            .find(&config, &args.account)?;
+        let account = session.account_names(&config).await.find(&config, &account)?;
         let replica_ids = replica_ids(&session, &args.replicas).await?;
         let (account_id, contract) = (account.to_string(), args.contract.to_string());
         let (permission, alpha) = (args.permission.clone(), session.alpha());
@@ -139,12 +167,11 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
             applied,
             still_granted_at,
         } = changed.map_err(session.alpha_refused())?;
-        let still = still_granted_at.iter().map(|id| session.replica_name(*id));
-        let still_granted_at = futures::future::join_all(still).await;
-        let replicas =
-            futures::future::join_all(replica_ids.iter().map(|id| session.replica_name(*id))).await;
+        let still_granted_at = session.replica_names(&still_granted_at).await;
+        let replicas = session.replica_names(&replica_ids).await;
         app.ui.show(&Changed {
-            account_id: account.to_string(),
+            account_id: Some(account.to_string()),
+            user_id: None,
             contract: args.contract.to_string(),
             permission: args.permission,
             params,
@@ -155,6 +182,72 @@ pub fn change(app: &App, args: PermissionArgs, change: Change) -> Result<(), Com
             done,
         })
     })
+}
+
+/// Changes a permission of a user.
+async fn change_of_user(
+    app: &App,
+    args: PermissionArgs,
+    params: Option<Value>,
+    change: Change,
+) -> Result<(), CommandError> {
+    let session = Session::open(app).await?;
+    let replica_ids = replica_ids(&session, &args.replicas).await?;
+    let user_id = args.holder.user.unwrap_or_default();
+    let expires_at = change.expires_at();
+    let request = ChangeUserPermission {
+        user_id,
+        contract: args.contract.to_string(),
+        permission: args.permission.clone(),
+        params: params.clone(),
+        replica_ids,
+        expires_at: expires_at.map(|end| end.0),
+    };
+    let users = session.user_manager().await?.client();
+    let changed = match change {
+        Change::Grant { .. } => users.grant_permission(request).await,
+        Change::Revoke => users.revoke_permission(request).await,
+    };
+    let PermissionChanged { replica_ids, applied } = changed.map_err(session.users_refused())?;
+    let replicas = session.replica_names(&replica_ids).await;
+    app.ui.show(&Changed::of_users(
+        Some(user_id),
+        &args.contract,
+        args.permission,
+        params,
+        replicas,
+        applied,
+        change,
+    ))
+}
+
+impl Changed {
+    /// A permission of a user, or of all of them.
+    pub fn of_users(
+        user_id: Option<u32>,
+        contract: &Identity,
+        permission: String,
+        params: Option<Value>,
+        replicas: Vec<String>,
+        applied: bool,
+        change: Change,
+    ) -> Self {
+        Self {
+            account_id: None,
+            user_id,
+            contract: contract.to_string(),
+            permission,
+            params,
+            replicas,
+            expires_at: change.expires_at(),
+            applied,
+            still_granted_at: Vec::new(),
+            done: match change {
+                Change::Grant { .. } => "Granted",
+                Change::Revoke => "Revoked",
+            },
+        }
+    }
 }
 
 async fn replica_ids(

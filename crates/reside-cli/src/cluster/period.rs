@@ -9,7 +9,7 @@ use jiff::{Span, ZonedDateTime};
 use crate::error::CommandError;
 
 /// The end of what is granted.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct PeriodArgs {
     /// For how long, as `2h`, `30d` or `1y 6mo`; then it ends by itself
     #[arg(long = "for", value_name = "PERIOD", conflicts_with = "until")]

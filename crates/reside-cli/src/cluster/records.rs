@@ -103,6 +103,11 @@ impl Session {
         name.unwrap_or_else(|| id.to_string())
     }
 
+    /// The names of several replicas.
+    pub async fn replica_names(&self, ids: &[ReplicaId]) -> Vec<String> {
+        futures::future::join_all(ids.iter().map(|id| self.replica_name(*id))).await
+    }
+
     /// All load requests, by number.
     pub async fn load_requests(&self) -> Result<Vec<LoadRequest>, CommandError> {
         let read = async {

@@ -106,6 +106,11 @@ impl Session {
         self.connector.provider(account)
     }
 
+    /// What uses replicas in the name of the account.
+    pub fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     /// Calls Alpha.
     pub fn alpha(&self) -> AlphaClient {
         self.connector

@@ -15,10 +15,13 @@ mod manual;
 mod new;
 mod permission;
 mod process;
+mod realm;
 mod registry;
 mod replica;
+mod secret;
 mod sync;
 mod up;
+mod user;
 
 use clap::Subcommand;
 
@@ -52,6 +55,12 @@ pub enum Command {
     Call(call::CallArgs),
     #[command(subcommand)]
     Permission(permission::PermissionCommand),
+    #[command(subcommand)]
+    User(user::UserCommand),
+    #[command(subcommand)]
+    Realm(realm::RealmCommand),
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
     Sync(sync::SyncArgs),
     Jazz(jazz::JazzArgs),
     Completions(completions::CompletionsArgs),
@@ -78,6 +87,9 @@ pub fn run(app: &App, command: Command) -> Result<(), CommandError> {
         Command::Contract(command) => contract::run(app, command),
         Command::Call(args) => call::run(app, args),
         Command::Permission(command) => permission::run(app, command),
+        Command::User(command) => user::run(app, command),
+        Command::Realm(command) => realm::run(app, command),
+        Command::Secret(command) => secret::run(app, command),
         Command::Sync(args) => sync::run(app, args),
         Command::Jazz(args) => jazz::run(app, args),
         Command::Completions(args) => completions::run(app, args),

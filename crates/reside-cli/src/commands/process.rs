@@ -68,6 +68,11 @@ fn replica(name: &str) -> Result<ExitCode, CommandError> {
             local_sentinel::definition(),
             local_sentinel::run,
         ))),
+        "user-manager" => Ok(runtime.block_on(reside::start_replica(
+            user_manager::definition(),
+            user_manager::run,
+        ))),
+        "secret" => Ok(runtime.block_on(reside::start_replica(secret::definition(), secret::run))),
         "seed" => Ok(runtime.block_on(reside::start_replica(seed::definition(), seed::run))),
         _ => Err(CommandError::usage(format!(
             "there is no system replica `{name}`"

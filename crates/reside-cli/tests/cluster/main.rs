@@ -21,4 +21,5 @@ mod shown;
 mod sync_server;
 mod transcript;
 mod updates;
+mod users;
 mod versions;

@@ -6,13 +6,15 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use reside::ReplicaDefinition;
+use reside::{Contract as _, ReplicaDefinition};
 use reside_image::pack::{self, Layer, PackError};
 use reside_image::{
     Digest, Identity, ImageError, ResideManifest, ResolvedImage, Store, Tag, Writer, elf, oci,
 };
+use secret_v1::SecretsContract;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use user_manager_v1::UserManagerContract;
 
 use crate::error::CommandError;
 use crate::files;
@@ -138,6 +140,8 @@ fn write(program: &std::path::Path, store: &Store) -> Result<BTreeMap<Identity, 
         alpha::definition(),
         local_sentinel::definition(),
         seed::definition(),
+        user_manager::definition(),
+        secret::definition(),
     ] {
         let (manifest, name) = manifest(&definition)?;
         let arguments = vec!["replica-main".to_owned(), name];
@@ -158,6 +162,18 @@ fn write(program: &std::path::Path, store: &Store) -> Result<BTreeMap<Identity, 
             SystemImage {
                 digest: image.digest,
                 arguments,
+            },
+        );
+    }
+    // Those that every cluster has are registered by the bootstrap; the others are fetched as any contract.
+    for manifest in [UserManagerContract::manifest(), SecretsContract::manifest()] {
+        let manifest = parsed(&manifest)?;
+        let image = pack::write_image(&writer, &manifest, &[Tag::latest()], None, labels())?;
+        images.insert(
+            manifest.identity().clone(),
+            SystemImage {
+                digest: image.digest,
+                arguments: Vec::new(),
             },
         );
     }
@@ -184,13 +200,20 @@ fn entrypoint(arguments: &[String]) -> Vec<String> {
 }
 
 fn manifest(definition: &ReplicaDefinition) -> Result<(ResideManifest, String), PackError> {
-    let invalid = |reason: String| ImageError::Invalid {
-        what: "a system replica".to_owned(),
-        reason,
-    };
-    let manifest = definition.manifest().map_err(|why| invalid(why.to_string()))?;
-    let json = serde_json::to_value(&manifest).map_err(|why| invalid(why.to_string()))?;
-    Ok((ResideManifest::from_json(json)?, manifest.info.name))
+    let manifest = definition.manifest().map_err(invalid)?;
+    Ok((parsed(&manifest)?, manifest.info.name))
+}
+
+fn parsed(manifest: &impl Serialize) -> Result<ResideManifest, PackError> {
+    let json = serde_json::to_value(manifest).map_err(invalid)?;
+    Ok(ResideManifest::from_json(json)?)
+}
+
+fn invalid(why: impl std::fmt::Display) -> ImageError {
+    ImageError::Invalid {
+        what: "what belongs to the system".to_owned(),
+        reason: why.to_string(),
+    }
 }
 
 /// An image without a manifest: whatever loads replicas refuses it.

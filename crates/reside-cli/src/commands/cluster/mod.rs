@@ -1,5 +1,6 @@
 //! Known clusters.
 
+mod bootstrap_defaults;
 mod delete;
 mod info;
 mod list;
@@ -9,12 +10,13 @@ use clap::Subcommand;
 use crate::cli::App;
 use crate::error::CommandError;
 
-/// List, show and delete clusters
+/// List, show, complete and delete clusters
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     List(list::ListArgs),
     Info(info::InfoArgs),
     Delete(delete::DeleteArgs),
+    BootstrapDefaults(bootstrap_defaults::BootstrapDefaultsArgs),
 }
 
 /// Runs one of them.
@@ -23,5 +25,6 @@ pub fn run(app: &App, command: ClusterCommand) -> Result<(), CommandError> {
         ClusterCommand::List(args) => list::run(app, args),
         ClusterCommand::Info(args) => info::run(app, args),
         ClusterCommand::Delete(args) => delete::run(app, args),
+        ClusterCommand::BootstrapDefaults(args) => bootstrap_defaults::run(app, args),
     }
 }

@@ -1,5 +1,6 @@
 //! What accounts may do.
 
+mod default;
 mod grant;
 mod list;
 mod log;
@@ -24,6 +25,8 @@ pub enum PermissionCommand {
     Log(log::LogArgs),
     #[command(subcommand)]
     Request(request::RequestCommand),
+    #[command(subcommand)]
+    Default(default::DefaultCommand),
 }
 
 /// Runs one of them.
@@ -35,5 +38,6 @@ pub fn run(app: &App, command: PermissionCommand) -> Result<(), CommandError> {
         PermissionCommand::Why(args) => why::run(app, args),
         PermissionCommand::Log(args) => log::run(app, args),
         PermissionCommand::Request(command) => request::run(app, command),
+        PermissionCommand::Default(command) => default::run(app, command),
     }
 }
