@@ -75,9 +75,17 @@ impl Endpoints {
 }
 
 /// The tasks of all workloads.
-#[derive(Default)]
 pub(crate) struct Controller {
-    tasks: Mutex<HashMap<Key, Task>>,
+    /// `None` once they are to end: what changes from then on starts nothing.
+    tasks: Mutex<Option<HashMap<Key, Task>>>,
+}
+
+impl Default for Controller {
+    fn default() -> Self {
+        Self {
+            tasks: Mutex::new(Some(HashMap::new())),
+        }
+    }
 }
 
 struct Task {
@@ -89,6 +97,7 @@ impl Controller {
     /// Makes the tasks agree with the objects.
     pub fn reconcile(&self, context: &Arc<Context>) {
         let mut tasks = self.tasks.lock();
+        let Some(tasks) = tasks.as_mut() else { return };
         let objects = context.store.checked(Kind::is_workload);
         for (key, task) in tasks.iter() {
             if !objects.iter().any(|(existing, ..)| existing == key) {
@@ -128,9 +137,9 @@ impl Controller {
         }
     }
 
-    /// Ends all processes: those that others depend on last.
+    /// Ends all processes, for good: those that others depend on last.
     pub async fn stop(&self) {
-        let all: Vec<(Key, Task)> = self.tasks.lock().drain().collect();
+        let all = self.tasks.lock().take().unwrap_or_default();
         let (last, first): (Vec<_>, Vec<_>) = all
             .into_iter()
             .partition(|((kind, _), _)| *kind == Kind::StatefulSet);
