@@ -174,6 +174,8 @@ impl RealmHandle {
     /// When the closure has ended, with success, an error or a panic, or when this future is dropped, the account is logged
     /// out: its keys are wiped, and whatever the closure has kept of the session can do nothing any more. What was written
     /// is at the sync server before this returns, unless the closure panicked or was dropped.
+    ///
+    /// The credentials themselves are data that this replica may read, and stay in its own node's memory as such.
     pub async fn impersonate<F, Fut, R>(&self, user: &Co<User>, act: F) -> Result<R, BoxError>
     where
         F: FnOnce(Arc<Session>) -> Fut,

@@ -96,9 +96,9 @@ impl Node {
         self.0.driver.shutdown().await;
     }
 
-    /// Ends acting for the account, at once and for all clones: connections and subscriptions end, and the account's
-    /// secret, the keys of groups and everything read with them are wiped from memory. What the server doesn't have yet is
-    /// lost, so [wait](Self::wait_for_sync) first if it matters.
+    /// Ends acting for the account, at once and for all clones: connections and subscriptions end, the account's secret and
+    /// the keys of groups are wiped from memory, and what was read with them is dropped, but not overwritten. What the
+    /// server doesn't have yet is lost, so [wait](Self::wait_for_sync) first if it matters.
     pub fn log_out(&self) {
         self.0.closed.cancel();
         self.0.driver.forget_everything();

@@ -95,9 +95,20 @@ impl RpcClient {
 
     /// Forgets the account's secret and all keys made with it; no clone of the client makes a call any more.
     pub fn log_out(&self) {
-        // In this order: a call under way could keep its keys otherwise.
         *self.0.secret.lock() = None;
         self.0.pairs.clear();
+    }
+
+    fn keys_with(&self, them: &Party) -> Result<PairKeys, CallError> {
+        // Held while keys are made, so that none are kept after a log-out has forgotten them.
+        let secret = self.0.secret.lock();
+        let secret = secret
+            .as_ref()
+            .ok_or_else(|| CallError::Local("the account was logged out".into()))?;
+        self.0
+            .pairs
+            .between(secret, &them.agent, &self.0.me, them)
+            .map_err(|error| CallError::Local(Box::new(error)))
     }
 
     /// Calls a method with the JSON of its request; returns the JSON of the response.
@@ -120,13 +131,7 @@ impl RpcClient {
             account: callee.account.clone(),
             agent,
         };
-        let secret = self.0.secret.lock().clone();
-        let secret = secret.ok_or_else(|| CallError::Local("the account was logged out".into()))?;
-        let keys = self
-            .0
-            .pairs
-            .between(&secret, &them.agent, &self.0.me, &them)
-            .map_err(|error| CallError::Local(Box::new(error)))?;
+        let keys = self.keys_with(&them)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
