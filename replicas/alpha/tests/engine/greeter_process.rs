@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
 use greeter_v1::{GreeterClient, GreeterContract, Greeting};
 use jazz::{CoId, Credentials};
 use reside::config::{AccessContext, NetworkConfig};
@@ -11,6 +14,7 @@ use reside::rpc::{InMemoryTransport, RpcClient};
 use reside::{Connector, Launch, NodeDirectory};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use crate::support::*;
 
@@ -54,10 +58,10 @@ impl Greeter {
         let running = launch.start(&greeter::definition()).await.unwrap();
         let replica = running.replica().clone();
         replica.node().wait_for_sync(SOON).await.unwrap();
-        transport.add(ENDPOINT, replica.name(), running.router());
+        let router = running.router();
+        transport.add(ENDPOINT, replica.name(), router.clone());
         let task = tokio::spawn(running.run(greeter::run(replica.clone())));
-        // Its methods answer once it serves.
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        until_ready(&router, replica.name()).await;
         Self {
             replica,
             transport,
@@ -187,4 +191,17 @@ fn transactions(node: &Node, id: &CoId) -> usize {
             log.sessions().values().map(|session| session.len()).sum()
         })
     })
+}
+
+/// Waits until its methods answer.
+async fn until_ready(router: &Router, name: &str) {
+    let path = format!("/replicas/{name}/readyz");
+    loop {
+        let probe = Request::get(&path).body(Body::empty()).unwrap();
+        let answer = router.clone().oneshot(probe).await.unwrap();
+        if answer.status().is_success() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
 }
