@@ -140,19 +140,19 @@ pub async fn run(io: TokioIo<Upgraded>, shared: &Shared) {
     };
     let end = {
         let mut writing = std::pin::pin!(write(&mut sink, &mut outgoing, shared));
-        let end = tokio::select! {
-            end = &mut writing => end,
-            end = incoming.run(&mut stream) => end,
-            () = shared.stopping.cancelled() => End::Stopping,
+        let ended = tokio::select! {
+            end = &mut writing => Some(end),
+            end = incoming.run(&mut stream) => Some(end),
+            () = shared.stopping.cancelled() => None,
         };
-        if let End::Stopping = end {
+        if let Some(end) = ended {
+            shared.driver.remove_peer(peer);
+            end
+        } else {
             // What was taken is stored and acknowledged before we go.
             shared.driver.wait_for_storage().await;
             shared.driver.remove_peer(peer);
             writing.await
-        } else {
-            shared.driver.remove_peer(peer);
-            end
         }
     };
     if let End::Refused(refusal, why) = &end {
