@@ -97,6 +97,8 @@ fn a_full_disk_loses_nothing() {
         (said.code == Some(0)).then_some(())
     });
     home.wait_for_status(&["alpha", "local-sentinel", "greeter"], "running");
+    // One that is stopped before it has ended greets once more after the next start.
+    home.wait_for_status(&["visitor"], "completed");
 
     home.ok("down local");
     home.up();
