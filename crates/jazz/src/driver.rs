@@ -395,10 +395,11 @@ impl Driver {
         let not_found = signals.borrow_and_update().not_found;
         self.with(|node, _| node.request(id));
         loop {
+            // Seen first: what comes while we look is a change to wait for.
+            let seen = *signals.borrow_and_update();
             if self.with(|node, _| node.has(id) && !node.is_incomplete(id)) {
                 return Ok(());
             }
-            let seen = *signals.borrow_and_update();
             if seen.not_found > not_found && (self.is_connected() || !self.expects_server()) {
                 return Err(LoadFailure::Unavailable);
             }
@@ -540,10 +541,11 @@ impl WeakDriver {
         };
         let not_found = signals.borrow().not_found;
         loop {
+            let seen = *signals.borrow_and_update();
             let is_here = self
                 .upgrade()
                 .is_none_or(|driver| driver.with(|node, _| node.has(id)));
-            if is_here || signals.borrow_and_update().not_found != not_found {
+            if is_here || seen.not_found != not_found {
                 return;
             }
             let changed = tokio::time::timeout(LEFT_OVER_TIMEOUT, signals.changed()).await;
