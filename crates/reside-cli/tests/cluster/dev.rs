@@ -43,14 +43,18 @@ impl Dev {
     /// Waits for a line that has this in it.
     #[track_caller]
     pub fn until(&self, wanted: &str) {
-        let mut said = Vec::new();
-        loop {
+        self.until_all(&[wanted]);
+    }
+
+    /// Waits for lines that have these in them, in any order.
+    #[track_caller]
+    pub fn until_all(&self, wanted: &[&str]) {
+        let (mut wanted, mut said) = (wanted.to_vec(), Vec::new());
+        while !wanted.is_empty() {
             let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
                 panic!("{wanted:?} was not said: {said:#?}");
             };
-            if line.contains(wanted) {
-                return;
-            }
+            wanted.retain(|wanted| !line.contains(wanted));
             said.push(line);
         }
     }

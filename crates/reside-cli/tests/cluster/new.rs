@@ -78,8 +78,7 @@ fn a_new_contract_and_a_new_replica_work_at_once() {
     fs::write(&source, format!("{changed}\nnonsense")).unwrap();
     dev.until("the last program runs on");
     fs::write(&source, changed).unwrap();
-    dev.until("started anew starts=3");
-    dev.until("is ready");
+    dev.until_all(&["started anew starts=3", "is ready"]);
     assert_eq!(dev.end(Signal::INT).code(), Some(0));
     assert!(log().contains("started starts=4"), "{}", log());
 }
